@@ -82,7 +82,7 @@ impl Visitor for RunStage<'_> {
 
     fn visit<S: Stage>(self, stage: S) -> Self::Output {
         let items = items(&stage, &self.bodies);
-        self.app.pool.get().unwrap().transaction(|db| Ok::<_, Fault>(work(&stage, db, &items))).unwrap()
+        self.app.db.pool().get().unwrap().transaction(|db| Ok::<_, Fault>(work(&stage, db, &items))).unwrap()
     }
 }
 
@@ -107,7 +107,7 @@ impl Visitor for MeasureStage<'_, '_> {
 
     fn visit<S: Stage>(self, stage: S) {
         let items = items(&stage, &self.bodies);
-        let mut db = self.app.pool.get().unwrap();
+        let mut db = self.app.db.pool().get().unwrap();
         self.group.throughput(Throughput::Elements(BATCH as u64));
         self.group.bench_function(S::NAME, |bencher| {
             bencher.iter(|| {

@@ -85,7 +85,7 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
 /// Everything that stages, jobs and operations share, opened and checked.
 pub struct App {
     pub clock: Clock,
-    pub pool: Pool,
+    pub db: Db,
     pub data: Arc<ReferenceData>,
     pub keys: Arc<KeyRing>,
     pub renderer: Arc<DocumentRenderer>,
@@ -101,11 +101,11 @@ impl App {
     /// `stop` ends the delivery of mails.
     pub fn open(config: &Config, stop: CancellationToken) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
-        let renderer = Arc::new(proved_press(config)?);
+        let renderer = Arc::new(checked_renderer(config)?);
         let keys = Arc::new(keys(&config.keys)?);
         let mailer = mailer(&config.mail)?;
         let documents = documents(config)?;
-        let pool = pool(config)?;
+        let db = Db::new(pool(config)?);
         for (name, file, sha256) in renderer.fonts().loaded() {
             tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
         }
@@ -126,7 +126,7 @@ impl App {
             orphan_after: seconds(config.work.mail_orphan_seconds),
             resend_after: seconds(config.work.mail_resend_seconds),
             connections: config.mail.connections,
-            db: Db::new(pool.clone()),
+            db: db.clone(),
             documents: documents.clone(),
             clock: clock.clone(),
             stop,
@@ -134,7 +134,7 @@ impl App {
         let templates = Arc::clone(renderer.templates());
         Ok(Self {
             clock,
-            pool,
+            db,
             data,
             keys,
             renderer,
@@ -184,14 +184,14 @@ impl App {
         what: &'static str,
         work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, AppError> {
-        Db::new(self.pool.clone()).call(work).await.map_err(unavailable(what))
+        self.db.call(work).await.map_err(unavailable(what))
     }
 }
 
 /// Checks everything that can be checked without opening or creating anything.
 pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, AppError> {
     let data = data(config)?;
-    proved_press(config)?;
+    checked_renderer(config)?;
     if config.keys.ring.is_some() || !config.keys.create || config.keys.file.exists() {
         keys(&config.keys)?;
     }
@@ -269,14 +269,14 @@ fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
+pub fn renderer(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
 /// The same, after rendering every template with every sample.
-pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
-    let renderer = press(config)?;
+pub fn checked_renderer(config: &Config) -> Result<DocumentRenderer, AppError> {
+    let renderer = renderer(config)?;
     check::check(&renderer).map_err(configuration("a template fails with its samples"))?;
     Ok(renderer)
 }

@@ -11,7 +11,6 @@ pub mod db;
 pub mod dead_letters;
 pub mod documents;
 pub mod fault;
-pub mod hex;
 pub mod jobs;
 pub mod keys;
 pub mod mail;

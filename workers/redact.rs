@@ -8,7 +8,7 @@
 //! Names and postal addresses travel inside the messages and snapshots of `hosho-schema`, whose `Debug` omits
 //! them.
 //!
-//! [`scrub`] is for foreign text that may quote an address, such as the reply of a mail server.
+//! [`redact_addresses`] is for foreign text that may quote an address, such as the reply of a mail server.
 
 use std::fmt;
 
@@ -51,22 +51,22 @@ impl fmt::Debug for MailAddress {
 }
 
 /// Replaces every apparent mail address by `***@***`, and controls by a space.
-pub fn scrub(text: &str) -> String {
-    let mut scrubbed = String::with_capacity(text.len());
+pub fn redact_addresses(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
     let mut word = String::new();
     for character in
         text.chars().map(|character| if character.is_control() { ' ' } else { character }).chain([' '])
     {
         if character.is_whitespace() || "<>()[]{}\"'`,;:".contains(character) {
-            scrubbed.push_str(if word.contains('@') || word.contains('＠') { "***@***" } else { &word });
-            scrubbed.push(character);
+            redacted.push_str(if word.contains('@') || word.contains('＠') { "***@***" } else { &word });
+            redacted.push(character);
             word.clear();
         } else {
             word.push(character);
         }
     }
-    scrubbed.pop();
-    scrubbed
+    redacted.pop();
+    redacted
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn redacts_addresses_in_foreign_text() {
-        for (text, scrubbed) in [
+        for (text, redacted) in [
             (
                 "5.1.1 <taro@example.jp>: Recipient address rejected",
                 "5.1.1 <***@***>: Recipient address rejected",
@@ -94,7 +94,7 @@ mod tests {
             ("OK queued as 4F3A\r\nX", "OK queued as 4F3A  X"),
             ("", ""),
         ] {
-            assert_eq!(scrub(text), scrubbed);
+            assert_eq!(redact_addresses(text), redacted);
         }
     }
 }

@@ -26,8 +26,6 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::hex::hex;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -108,7 +106,7 @@ impl Traceparent {
     /// A context for a message without one, derived from `seed`.
     pub fn derived(seed: &str) -> Self {
         Self {
-            trace: hex(&Sha256::digest(format!("trace:{seed}"))[..16]),
+            trace: hex::encode(&Sha256::digest(format!("trace:{seed}"))[..16]),
             span: span_of(seed),
             flags: "01".to_owned(),
         }
@@ -132,7 +130,7 @@ impl fmt::Display for Traceparent {
 }
 
 fn span_of(seed: &str) -> String {
-    hex(&Sha256::digest(format!("span:{seed}"))[..8])
+    hex::encode(&Sha256::digest(format!("span:{seed}"))[..8])
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ use crate::{
     backoff::Backoff,
     broker::{Broker, Lane, Source, memory::Memory},
     config::Config,
-    db::Db,
     dead_letters::Ingester,
     fault,
     jobs::{
@@ -89,11 +88,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     let broker = client.broker();
     let heartbeat = Heartbeat::new(&app.clock);
     // A paused stage must not consume a single message.
-    let (heartbeat_of, pool) = (heartbeat.clone(), app.pool.clone());
-    tokio::task::spawn_blocking(move || heartbeat_of.refresh_paused(&pool))
-        .await
-        .map_err(io::Error::other)?
-        .map_err(WorkerError::Paused)?;
+    heartbeat.refresh_paused(&app.db).await.map_err(WorkerError::Paused)?;
     let runner =
         runner(config, &app, Arc::clone(&broker), stop.clone(), heartbeat.clone(), Priority::with_threads()?);
     let mut tasks = JoinSet::new();
@@ -101,7 +96,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
         stages::start(name, &app, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);
     }
     ingest(&app, &broker, &stop, &mut tasks);
-    tasks.spawn(heartbeat.run(app.pool.clone(), stop.clone()));
+    tasks.spawn(heartbeat.run(app.db.clone(), stop.clone()));
     tasks.spawn(run_driver(config, &app, Arc::clone(&broker), stop.clone(), true)?.run());
     tasks.spawn(jobs::run(Arc::clone(&app), Arc::clone(&broker), config.schedule.clone(), stop.clone()));
     let names = if only.is_empty() { "all".to_owned() } else { only.join(" ") };
@@ -201,7 +196,7 @@ impl Embedded {
 fn ingest(app: &App, broker: &Arc<dyn Broker>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let ingester = Ingester {
         broker: Arc::clone(broker),
-        pool: app.pool.clone(),
+        db: app.db.clone(),
         clock: app.clock.clone(),
         stop: stop.clone(),
     };
@@ -220,7 +215,7 @@ fn run_driver(
 ) -> Result<RunDriver, WorkerError> {
     let name = format!("{}:{}:{}", audit::host(), std::process::id(), app.clock.now());
     Ok(RunDriver {
-        driver: Driver { db: Db::new(app.pool.clone()), broker, clock: app.clock.clone(), name, stop },
+        driver: Driver { db: app.db.clone(), broker, clock: app.clock.clone(), name, stop },
         mail_delivery: app.mail_delivery.clone(),
         settings: Settings::new(config)?,
         scheduled,
@@ -239,12 +234,12 @@ fn runner(
 ) -> Runner {
     Runner {
         broker,
-        pool: app.pool.clone(),
+        db: app.db.clone(),
         clock: app.clock.clone(),
         settings: runner::Settings {
             batch: config.work.batch,
             max_message_bytes: config.work.max_message_bytes,
-            rungs: config.retry_delays(),
+            retry_delays: config.retry_delays(),
             hold: Duration::from_secs(config.work.hold_seconds),
         },
         stop,

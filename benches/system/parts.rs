@@ -111,7 +111,7 @@ fn on_connections<I: Send, O: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut connection = app.pool.get().unwrap();
+                let mut connection = app.db.pool().get().unwrap();
                 loop {
                     let next = batches.lock().unwrap().next();
                     let Some((place, batch)) = next else { return };

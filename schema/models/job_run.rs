@@ -127,7 +127,7 @@ pub fn known_since(db: &mut Connection, name: &str, now: &str) -> Result<String>
     })
 }
 
-/// The run of a job that is under way or paused.
+/// The running or paused run of a job.
 pub fn active(db: &mut Connection, job: &str) -> Result<Option<Run>> {
     query!(db, "read runs", c => {
         job_run::table

@@ -168,7 +168,7 @@ fn completed(db: &mut Connection, run_id: &str, state: State) -> Result<Vec<Stri
 }
 
 /// Marks reissued guarantees as done whose revisions are all complete.
-/// `failed` selects those that had failed and were replayed since, instead of those under way. Returns how
+/// `failed` selects those that had failed and were replayed since, instead of queued ones. Returns how
 /// many were marked.
 pub fn settle_completed(
     db: &mut Connection,
@@ -259,7 +259,6 @@ pub fn counts(db: &mut Connection, run_id: &str) -> Result<Counts> {
     Ok(counts)
 }
 
-/// How many guarantees of a run are under way.
 pub fn queued(db: &mut Connection, run_id: &str) -> Result<i64> {
     query!(db, "read guarantees of a run", c => {
         run_item::table.filter(run_item::run_id.eq(run_id)).filter(sql::<Bool>("state = 'queued'")).count().get_result(c)

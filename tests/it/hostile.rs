@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use hosho::hex::hex;
 use hosho_schema::models::mail::State;
 use lapin::{
     BasicProperties,
@@ -89,7 +88,7 @@ impl Case {
             .as_ref()
             .filter(|_| self.nested == 0)
             .map(|id| id.as_str().to_owned());
-        given.unwrap_or_else(|| format!("sha256:{}", hex(&Sha256::digest(&self.body))))
+        given.unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(&self.body))))
     }
 
     fn publish(&self, env: &TestEnv, client: &Client) {

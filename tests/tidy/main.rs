@@ -63,6 +63,7 @@ checks! {
     sources_are_finished: sources::unfinished;
     sources_do_not_sleep_in_tests: sources::sleeps;
     sources_have_narrow_comments: sources::wide_comments;
+    sources_have_short_summaries: sources::long_summaries;
     sources_have_one_module_style: sources::module_style;
     sources_are_workspace_members: sources::members;
     words_are_plain: words::banned;

@@ -5,6 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 const LONGEST_FILE: usize = 800;
 const WIDEST_COMMENT: usize = 110;
+const WIDEST_FIRST_LINE: usize = 80;
 
 /// Money is whole yen and ratios are fractions.
 /// Property tests generate any JSON number.
@@ -66,12 +67,34 @@ pub fn sleeps(tree: &Tree) -> Vec<Finding> {
 /// `rustfmt` limits the width of code, not of comments.
 pub fn wide_comments(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.rust(&["workers/", "schema/"]) {
+    for (path, text) in tree.rust(&[""]) {
         for (line, number) in text.lines().zip(1..) {
             let comment = line.trim_start().starts_with("//") || line.contains(" // ");
             if comment && line.width() > WIDEST_COMMENT {
                 findings.push(Finding::at(path, format!(":{number}: comment of {} columns", line.width())));
             }
+        }
+    }
+    findings
+}
+
+/// The first line of a doc comment is its summary: short enough for a list.
+pub fn long_summaries(tree: &Tree) -> Vec<Finding> {
+    let doc = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("///").or(line.strip_prefix("//!")).map(|text| text.trim().chars().count())
+    };
+    let mut findings = Vec::new();
+    for (path, text) in tree.rust(&[""]) {
+        let mut before = None;
+        for (line, number) in text.lines().zip(1..) {
+            let width = doc(line);
+            if let (None, Some(width)) = (before, width)
+                && width > WIDEST_FIRST_LINE
+            {
+                findings.push(Finding::at(path, format!(":{number}: first doc line of {width} characters")));
+            }
+            before = width;
         }
     }
     findings

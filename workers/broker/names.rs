@@ -37,14 +37,14 @@ impl Names {
     pub(super) fn destination(&self, destination: &Destination) -> (String, String) {
         match destination {
             Destination::Stage(stage, lane) => (self.with("work"), stage_key(stage, *lane)),
-            Destination::Wait(stage, lane, rung) => (self.wait(*rung), stage_key(stage, *lane)),
+            Destination::Wait(stage, lane, delay) => (self.wait(*delay), stage_key(stage, *lane)),
             Destination::Dead(stage) => (self.with("dead"), (*stage).to_owned()),
             Destination::Event(key) => (self.events(), (*key).to_owned()),
         }
     }
 
-    pub(super) fn wait(&self, rung: RetryDelay) -> String {
-        format!("{}wait.{}", self.prefix, rung.name())
+    pub(super) fn wait(&self, delay: RetryDelay) -> String {
+        format!("{}wait.{}", self.prefix, delay.name())
     }
 
     /// Every queue: stages, waiting ones, dead letters, unrouted.
@@ -53,7 +53,7 @@ impl Names {
             .stages
             .iter()
             .flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
-        let waiting = RetryDelay::ALL.iter().map(|rung| self.wait(*rung));
+        let waiting = RetryDelay::ALL.iter().map(|delay| self.wait(*delay));
         stages.chain(waiting).chain([self.source(Source::Dead), self.source(Source::Unrouted)]).collect()
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
              HOSHO__BROKER__URL=amqp://…",
         )
     })?;
-    let found = recover::find(&config, after).await?;
+    let found = recover::find(&db, &config, after).await?;
     let report = if args.audit.dry_run { found.report } else { found.queue(&db, operation, &client).await? };
     let verb = if args.audit.dry_run { "would be queued again; nothing was changed" } else { "queued again" };
     output(args.json, &report, |report| {

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
 }
 
 fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
-    let results = check::check_all(&app::press(config)?);
+    let results = check::check_all(&app::renderer(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     output(json, &results, |results| {
         let mut table = super::table(["template", "sample", "pages", "result"]);
@@ -155,7 +155,7 @@ fn preview(
         }
         None => None,
     };
-    let preview = check::preview(&app::press(config)?, family, template, sample)
+    let preview = check::preview(&app::renderer(config)?, family, template, sample)
         .ok_or_else(|| Error::not_found(format!("{template} has no sample {sample}")))?;
     let Preview { mut bytes, pages, warnings } =
         preview.map_err(|problem| Error::conflict(format!("{template} with sample {sample}: {problem}")))?;

@@ -18,8 +18,8 @@ pub enum EditError {
         /// The position of the error, without a part of the payload.
         problem: String,
     },
-    #[error("the edited payload is not {} {kind}: {}", article(kind), misfits.iter().map(misfit_text).collect::<Vec<_>>().join("; "))]
-    Misfits { kind: &'static str, misfits: Vec<FieldError> },
+    #[error("the edited payload is not {} {kind}: {}", article(kind), errors.iter().map(field_error_text).collect::<Vec<_>>().join("; "))]
+    Undecodable { kind: &'static str, errors: Vec<FieldError> },
     #[error("the payload is the same as before")]
     Unchanged,
     #[error("there is no stage {stage:?}: name the one it is for with --stage")]
@@ -32,15 +32,15 @@ fn article(kind: &str) -> &'static str {
 }
 
 /// Where and why a payload cannot be decoded. Repeats none of its values.
-pub fn misfit_text(misfit: &FieldError) -> String {
-    let fault = match &misfit.fault {
+pub fn field_error_text(error: &FieldError) -> String {
+    let fault = match &error.fault {
         FieldFault::Unknown => "no such field".to_owned(),
         FieldFault::Missing => "missing".to_owned(),
         FieldFault::Type(types) => format!("must be {}", types.join(" or ")),
         FieldFault::Choice(choices) => format!("must be one of {}", choices.join(", ")),
         FieldFault::Other(text) => text.clone(),
     };
-    format!("{}: {fault}", misfit.path)
+    format!("{}: {fault}", error.path)
 }
 
 #[derive(Debug, Clone, Default)]

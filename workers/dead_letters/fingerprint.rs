@@ -2,14 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::hex::hex;
-
 /// Enough hexadecimal digits to distinguish causes, few enough to type.
 const DIGITS: usize = 12;
 
 /// The cause of a failure, 12 hexadecimal digits.
 pub fn fingerprint(stage: &str, code: &str, text: &str) -> String {
-    let mut digits = hex(&Sha256::digest(format!("{stage}\n{code}\n{}", normalised(text))));
+    let mut digits = hex::encode(Sha256::digest(format!("{stage}\n{code}\n{}", normalised(text))));
     digits.truncate(DIGITS);
     digits
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::NaiveDateTime;
 use hosho_schema::{
-    db::{DbError, Pool},
+    db::{Connection, DbError},
     models::failed_message::{self, Attempt, DeadLetter, Origin, Recorded},
 };
 use sha2::{Digest, Sha256};
@@ -21,9 +21,9 @@ use crate::{
     backoff::Backoff,
     broker::{Broker, BrokerError, Consumer, Delivery, Source},
     clock::Clock,
+    db::Db,
     fault::{Reason, chain},
-    hex::hex,
-    redact::scrub,
+    redact::redact_addresses,
 };
 
 const BATCH: usize = 64;
@@ -41,7 +41,7 @@ const STAGE: usize = 100;
 #[derive(Clone)]
 pub struct Ingester {
     pub broker: Arc<dyn Broker>,
-    pub pool: Pool,
+    pub db: Db,
     pub clock: Clock,
     pub stop: CancellationToken,
 }
@@ -129,34 +129,58 @@ impl Ingester {
     /// Waits for an unavailable or busy database, as long as a batch may be kept.
     async fn record(&mut self, dead_letters: Vec<DeadLetter>) -> Result<Recorded, End> {
         let began = tokio::time::Instant::now();
-        let dead_letters = Arc::new(dead_letters);
-        let mut wait = Duration::from_millis(100);
-        let mut together = true;
+        let dead_letters: Arc<[DeadLetter]> = dead_letters.into();
+        let mut backoff = Backoff::default();
+        let mut one_by_one = false;
         loop {
-            let (pool, dead_letters, now) = (self.pool.clone(), Arc::clone(&dead_letters), self.clock.now());
-            let recorded = tokio::task::spawn_blocking(move || {
-                if together {
-                    record(&pool, &dead_letters, now)
-                } else {
-                    record_one_by_one(&pool, &dead_letters, now)
-                }
-            });
-            let recorded = recorded.await;
+            let (all, now) = (Arc::clone(&dead_letters), self.clock.now());
+            let recorded = if one_by_one {
+                self.record_one_by_one(&all, now).await
+            } else {
+                self.db.call(move |db| record(db, &all, now)).await
+            };
             let failure = match recorded {
-                Ok(Ok(recorded)) => return Ok(recorded),
-                Ok(Err(failure)) => failure,
-                Err(_) => DbError::Damaged { what: "recording dead letters panicked".to_owned() },
+                Ok(recorded) => return Ok(recorded),
+                Err(failure) => failure,
             };
             // If connecting works but the batch insert fails, insert one by one.
-            together = !failure.is_unavailable() || matches!(failure, DbError::Connect { .. });
-            if began.elapsed() + wait > HOLD {
+            one_by_one = failure.is_unavailable() && !matches!(failure, DbError::Connect { .. });
+            let pause = backoff.next_pause();
+            if began.elapsed() + pause > HOLD {
                 return Err(End::Away(failure));
             }
-            if self.wait(wait).await {
+            if self.wait(pause).await {
                 return Err(End::Stopped);
             }
-            wait = (wait * 2).min(Duration::from_secs(10));
         }
+    }
+
+    /// Records each on its own connection.
+    /// If one fails, the others are recorded, and none is acknowledged. The recorded ones are known when they
+    /// arrive again.
+    async fn record_one_by_one(
+        &self,
+        dead_letters: &Arc<[DeadLetter]>,
+        now: NaiveDateTime,
+    ) -> Result<Recorded, DbError> {
+        let mut sum = Recorded::default();
+        let mut failure = None;
+        for (place, dead_letter) in dead_letters.iter().enumerate() {
+            let all = Arc::clone(dead_letters);
+            match self.db.call(move |db| record(db, &all[place..=place], now)).await {
+                Ok(recorded) => sum = add(sum, recorded),
+                Err(unavailable @ DbError::Connect { .. }) => return Err(unavailable),
+                Err(error) => {
+                    warn!(
+                        error = chain(&error),
+                        dead_letter.id = dead_letter.id(),
+                        "Dead letter not recorded; the others of its batch recorded"
+                    );
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(sum), Err)
     }
 
     /// Probes the database until it is available; true when the process stops first.
@@ -165,8 +189,7 @@ impl Ingester {
             if self.wait(Duration::from_secs(5)).await {
                 return true;
             }
-            let pool = self.pool.clone();
-            if matches!(tokio::task::spawn_blocking(move || pool.get().map(drop)).await, Ok(Ok(()))) {
+            if self.db.call(|_| Ok::<_, DbError>(())).await.is_ok() {
                 return false;
             }
         }
@@ -179,9 +202,8 @@ impl Ingester {
 
 /// Records all together.
 /// If the database rejects that, records one by one, and a rejected one without its texts.
-fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
-    let mut db = pool.get()?;
-    let refused = match failed_message::record(&mut db, dead_letters, now) {
+fn record(db: &mut Connection, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+    let refused = match failed_message::record(db, dead_letters, now) {
         Err(error) if !error.is_unavailable() && !error.is_contention() => error,
         other => return other,
     };
@@ -192,47 +214,20 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
     );
     let mut sum = Recorded::default();
     for dead_letter in dead_letters {
-        let recorded = match failed_message::record(&mut db, std::slice::from_ref(dead_letter), now) {
+        let recorded = match failed_message::record(db, std::slice::from_ref(dead_letter), now) {
             Err(error) if !error.is_unavailable() && !error.is_contention() => {
                 error!(
                     error = chain(&error),
                     dead_letter.id = dead_letter.id(),
                     "Dead letter rejected by the database; only its body recorded"
                 );
-                failed_message::record(&mut db, &[bare(dead_letter)], now)?
+                failed_message::record(db, &[bare(dead_letter)], now)?
             }
             other => other?,
         };
         sum = add(sum, recorded);
     }
     Ok(sum)
-}
-
-/// Uses a connection for each dead letter.
-/// If one fails, the others are recorded, and none is acknowledged. The recorded ones are known when they
-/// arrive again.
-fn record_one_by_one(
-    pool: &Pool,
-    dead_letters: &[DeadLetter],
-    now: NaiveDateTime,
-) -> Result<Recorded, DbError> {
-    let mut sum = Recorded::default();
-    let mut failure = None;
-    for dead_letter in dead_letters {
-        match record(pool, std::slice::from_ref(dead_letter), now) {
-            Ok(recorded) => sum = add(sum, recorded),
-            Err(away @ DbError::Connect { .. }) => return Err(away),
-            Err(error) => {
-                warn!(
-                    error = chain(&error),
-                    dead_letter.id = dead_letter.id(),
-                    "Dead letter not recorded; the others of its batch recorded"
-                );
-                failure = Some(error);
-            }
-        }
-    }
-    failure.map_or(Ok(sum), Err)
 }
 
 fn add(one: Recorded, other: Recorded) -> Recorded {
@@ -272,8 +267,8 @@ fn bare(dead_letter: &DeadLetter) -> DeadLetter {
 /// The failure is dated `now` unless the broker or a stage dated it.
 fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLetter {
     let Delivery { redelivered, routing_key, death, headers, envelope, .. } = delivery;
-    let payload_sha256 = hex(&Sha256::digest(&envelope.payload));
-    let stage: String = scrub(&routing_key).chars().take(STAGE).collect();
+    let payload_sha256 = hex::encode(Sha256::digest(&envelope.payload));
+    let stage: String = redact_addresses(&routing_key).chars().take(STAGE).collect();
     let history = envelope.history;
     let code = history.code.as_deref().filter(|code| is_code(code));
     let (origin, code, text) = match (source, &death) {
@@ -287,7 +282,7 @@ fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLe
             Some(code) => {
                 let undecodable = [Reason::Undecodable.code(), Reason::TooLarge.code()].contains(&code);
                 let origin = if undecodable { Origin::Undecodable } else { Origin::Handler };
-                (origin, code.to_owned(), scrub(history.text.as_deref().unwrap_or_default()))
+                (origin, code.to_owned(), redact_addresses(history.text.as_deref().unwrap_or_default()))
             }
             None => (
                 Origin::Rejected,

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::redact::scrub;
+use crate::redact::redact_addresses;
 
 const SHOWN: &[&str] = &[
     "amount",
@@ -112,17 +112,17 @@ pub fn masked_path(path: &str) -> String {
 
 /// Headers without those of senders, and without mail addresses.
 pub fn masked_headers(headers: &Map<String, Value>) -> Map<String, Value> {
-    let scrubbed = |value: &Value| match value {
-        Value::String(text) => scrub(text).into(),
+    let redacted = |value: &Value| match value {
+        Value::String(text) => redact_addresses(text).into(),
         number @ Value::Number(_) => number.clone(),
         _ => HIDDEN.into(),
     };
     let shown = |(number, (name, value)): (usize, (&String, &Value))| match (name.as_str(), value) {
         ("traceparent", Value::String(trace)) => (name.clone(), masked_word(trace).into()),
         (known, Value::Array(items)) if SHOWN_HEADERS.contains(&known) => {
-            (name.clone(), items.iter().map(scrubbed).collect())
+            (name.clone(), items.iter().map(redacted).collect())
         }
-        (known, value) if SHOWN_HEADERS.contains(&known) => (name.clone(), scrubbed(value)),
+        (known, value) if SHOWN_HEADERS.contains(&known) => (name.clone(), redacted(value)),
         (foreign, _) if is_plain(&foreign.replace('-', "_")) => (name.clone(), HIDDEN.into()),
         _ => (format!("{HIDDEN}{number}"), HIDDEN.into()),
     };
@@ -139,7 +139,7 @@ pub fn masked_word(text: &str) -> String {
 fn plain(leaf: &Value) -> Value {
     match leaf {
         Value::String(text) if text.chars().count() > LONGEST => HIDDEN.into(),
-        Value::String(text) => scrub(text).into(),
+        Value::String(text) => redact_addresses(text).into(),
         other => other.clone(),
     }
 }

@@ -22,11 +22,11 @@ mod mask;
 mod operations;
 
 pub use advice::{advice, codes};
-pub use edit::{Change, EditError, Edits, assignment, diff, misfit_text};
+pub use edit::{Change, EditError, Edits, assignment, diff, field_error_text};
 pub use fingerprint::fingerprint;
 pub use ingest::Ingester;
 pub use mask::{masked, masked_headers, masked_path, masked_text, masked_word};
 pub use operations::{
-    Left, LeftOut, Moved, OperationError, check_edit, discard, edit, editable, entries, left_out, note,
-    planned, restore, reveal,
+    LeftOut, LeftOutReason, Moved, OperationError, check_edit, discard, edit, editable, entries, left_out,
+    note, planned, restore, reveal,
 };

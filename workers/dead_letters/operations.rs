@@ -17,7 +17,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{EditError, diff, fingerprint};
-use crate::{audit::Operation, hex::hex};
+use crate::audit::Operation;
 
 /// Why an operation was not carried out; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -51,18 +51,18 @@ pub(super) const FAILED_MESSAGE: &str = "failed_message";
 pub struct Moved {
     /// The messages, with the state each was in.
     pub messages: Vec<(String, State)>,
-    pub left: Vec<Left>,
+    pub left_out: Vec<LeftOut>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
+pub struct LeftOut {
     #[serde(rename = "message")]
     pub id: String,
-    pub why: LeftOut,
+    pub why: LeftOutReason,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftOut {
+pub enum LeftOutReason {
     State(State),
     /// An edited message superseded it: both would be processed.
     Superseded,
@@ -72,13 +72,13 @@ pub enum LeftOut {
     Conditions,
 }
 
-impl Serialize for LeftOut {
+impl Serialize for LeftOutReason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for LeftOutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(state) => write!(f, "it is {}", state.as_text()),
@@ -107,11 +107,11 @@ pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<M
     let superseded = failed_message::superseded(db, &discarded)?;
     let (edited, messages): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(id, state)| *state == State::Discarded && superseded.contains(id));
-    let mut left: Vec<Left> =
-        edited.into_iter().map(|(id, _)| Left { id, why: LeftOut::Superseded }).collect();
+    let mut omitted: Vec<LeftOut> =
+        edited.into_iter().map(|(id, _)| LeftOut { id, why: LeftOutReason::Superseded }).collect();
     let named = left_out(db, &filter, from, &messages)?;
-    left.extend(named.into_iter().filter(|left| !superseded.contains(&left.id)));
-    Ok(Moved { messages, left })
+    omitted.extend(named.into_iter().filter(|left| !superseded.contains(&left.id)));
+    Ok(Moved { messages, left_out: omitted })
 }
 
 /// The messages that a filter names but that are not `found`, and why.
@@ -120,7 +120,7 @@ pub fn left_out(
     filter: &Filter,
     from: &[State],
     found: &[(String, State)],
-) -> Result<Vec<Left>, DbError> {
+) -> Result<Vec<LeftOut>, DbError> {
     let found: HashSet<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
     let missing: Vec<&str> = filter.ids.iter().map(String::as_str).filter(|id| !found.contains(id)).collect();
     if missing.is_empty() {
@@ -132,13 +132,13 @@ pub fn left_out(
         &Filter { ids: named, states: from.to_vec(), free: false, ..filter.clone() },
     )?;
     let why = |id: &str, state| match state {
-        _ if held.iter().any(|(held, _)| held == id) => LeftOut::Held,
-        state if from.contains(&state) => LeftOut::Conditions,
-        state => LeftOut::State(state),
+        _ if held.iter().any(|(held, _)| held == id) => LeftOutReason::Held,
+        state if from.contains(&state) => LeftOutReason::Conditions,
+        state => LeftOutReason::State(state),
     };
     Ok(failed_message::states(db, &missing)?
         .into_iter()
-        .map(|(id, state)| Left { why: why(&id, state), id })
+        .map(|(id, state)| LeftOut { why: why(&id, state), id })
         .collect())
 }
 
@@ -206,11 +206,11 @@ pub fn check_edit(
     editable(row)?;
     let kind =
         contract::of_stage(stage, &payload).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
-    let misfits = kind.decode_errors(&payload);
-    if !misfits.is_empty() {
-        return Err(EditError::Misfits { kind: kind.name, misfits }.into());
+    let errors = kind.decode_errors(&payload);
+    if !errors.is_empty() {
+        return Err(EditError::Undecodable { kind: kind.name, errors }.into());
     }
-    let payload_sha256 = hex(&Sha256::digest(&payload));
+    let payload_sha256 = hex::encode(Sha256::digest(&payload));
     if payload_sha256 == row.payload_sha256 && stage == row.stage {
         return Err(EditError::Unchanged.into());
     }

@@ -18,7 +18,6 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     documents::renderer::{DocumentRenderer, RenderError},
     fault::{Fault, Reason, chain},
-    hex::hex,
     keys::KeyRing,
 };
 
@@ -28,9 +27,9 @@ pub type Sealed = (String, Vec<u8>);
 /// The documents of a revision, or the fault of each.
 pub type Each<T> = Vec<(Kind, Result<T, Fault>)>;
 
-fn failed(revision: &Revision, error: &RenderError) -> Fault {
-    let Revision { guarantee_id, revision, .. } = revision;
-    let text = format!("revision {revision} of guarantee {guarantee_id}: {}", chain(error));
+/// The fault of a document of the guarantee `number`.
+fn failed(number: &str, revision: &Revision, error: &RenderError) -> Fault {
+    let text = format!("revision {} of guarantee {number}: {}", revision.revision, chain(error));
     Fault::new(Reason::DocumentFailed, text)
 }
 
@@ -72,7 +71,7 @@ impl RevisionRenderer {
         let certificate = self
             .renderer
             .certificate(&content, &revision.content, revision.drawn_at)
-            .map_err(|error| failed(revision, &error));
+            .map_err(|error| failed(&content.number, revision, &error));
         let mut drawn = vec![(Kind::Certificate, certificate)];
         if content.medium == MediumV1::Electronic {
             drawn.push((Kind::Notice, self.notice(&content, revision, sealed)));
@@ -83,7 +82,9 @@ impl RevisionRenderer {
     fn cancellation(&self, revision: &Revision) -> Result<Vec<u8>, Fault> {
         let content: snapshots::Cancellation =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
-        self.renderer.cancellation(&content, revision.drawn_at).map_err(|error| failed(revision, &error))
+        self.renderer
+            .cancellation(&content, revision.drawn_at)
+            .map_err(|error| failed(&content.certificate.number, revision, &error))
     }
 
     fn notice(
@@ -101,12 +102,12 @@ impl RevisionRenderer {
             .map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
         self.renderer
             .notice(content, key.expose(), &self.registry_url, revision.drawn_at)
-            .map_err(|error| failed(revision, &error))
+            .map_err(|error| failed(&content.number, revision, &error))
     }
 
     /// Everything besides its content that determines the bytes of a document.
     pub fn identity(&self) -> String {
-        let registry = hex(&Sha256::digest(&self.registry_url));
+        let registry = hex::encode(Sha256::digest(&self.registry_url));
         format!("{} registry:{}", self.renderer.identity(), &registry[..16])
     }
 }

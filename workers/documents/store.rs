@@ -17,8 +17,6 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::hex::hex;
-
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot use {url:?} as document store: {problem}; expected file:./folder or file:///folder")]
@@ -101,7 +99,7 @@ impl DocumentStore {
         let bytes = bytes.to_vec();
         let put = move |root: &Path| {
             let _permit = permit;
-            let sha256 = hex(&Sha256::digest(&bytes));
+            let sha256 = hex::encode(Sha256::digest(&bytes));
             let location = format!("{prefix}/{}/{sha256}.pdf", &sha256[..2]);
             let stored = Stored { location, sha256, size: bytes.len() as u64 };
             match write_whole(root, &stored, &bytes) {
@@ -146,7 +144,7 @@ impl DocumentStore {
         let read = move |root: &Path| {
             let _permit = permit;
             let bytes = std::fs::read(root.join(&path))?;
-            let sha256 = hex(&Sha256::digest(&bytes));
+            let sha256 = hex::encode(Sha256::digest(&bytes));
             let is_whole = Path::new(&path).file_stem().is_some_and(|name| name == sha256.as_str());
             Ok::<_, std::io::Error>(is_whole.then_some(bytes))
         };

@@ -15,8 +15,6 @@ use handlebars::{Handlebars, RenderError, RenderErrorReason};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::hex::hex;
-
 /// The typed value a set of templates is rendered with.
 pub trait TemplateContext: Serialize + Sized {
     const TEMPLATES: &'static [&'static str];
@@ -103,7 +101,7 @@ impl Templates {
                     .map_err(|source| TemplateError::Parse { name, source: Box::new(source) })?;
             }
         }
-        templates.sha256 = hex(&hash.finalize());
+        templates.sha256 = hex::encode(hash.finalize());
         Ok(templates)
     }
 

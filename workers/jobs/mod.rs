@@ -27,7 +27,7 @@ use crate::{
     broker::{Broker, Outgoing},
     clock::{Clock, seconds},
     config,
-    fault::{Fault, Reason, chain},
+    fault::chain,
     schedule::CronSchedule,
 };
 
@@ -39,7 +39,7 @@ enum Job {
 
 /// Runs the schedule until the process is requested to stop.
 pub async fn run(
-    services: Arc<App>,
+    app: Arc<App>,
     broker: Arc<dyn Broker>,
     schedule: config::Schedule,
     stop: CancellationToken,
@@ -50,7 +50,7 @@ pub async fn run(
         .filter_map(|(job, text)| Some((job, CronSchedule::new(text, "Asia/Tokyo").ok()?)))
         .collect();
     let after = seconds(schedule.recover_after_seconds);
-    let mut from = services.clock.now();
+    let mut from = app.clock.now();
     loop {
         let due = jobs
             .iter()
@@ -60,18 +60,17 @@ pub async fn run(
             // No job is due ever again, but a worker must not end early.
             return stop.cancelled().await;
         };
-        if sleep_until(moment, &services.clock, &stop).await {
+        if sleep_until(moment, &app.clock, &stop).await {
             return;
         }
         // Runs missed while the host slept are not repeated: one does the work of all.
-        from = moment.max(services.clock.now());
-        let services = Arc::clone(&services);
-        let found = tokio::task::spawn_blocking(move || match job {
-            Job::Resend => resend::due(&services),
-            Job::Recover => recover::overdue(&services, after),
+        from = moment.max(app.clock.now());
+        let (now, delivery) = (app.clock.now(), app.mail_delivery.clone());
+        let found = app.db.call(move |db| match job {
+            Job::Resend => resend::due(db, now, &delivery),
+            Job::Recover => recover::overdue(db, now, after),
         });
-        let found = found.await.unwrap_or_else(|error| Err(Fault::from_error(Reason::Panicked, &error)));
-        match found {
+        match found.await {
             Ok(messages) => publish(broker.as_ref(), job, messages).await,
             Err(fault) => warn!(
                 job = ?job,

@@ -17,10 +17,8 @@ use hosho_schema::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    app::App,
     broker::{Destination, Lane, Outgoing},
     fault::Result,
-    hex::hex,
     pipeline::stage::Item,
     telemetry::Traceparent,
 };
@@ -30,31 +28,28 @@ const LIMIT: i64 = 10_000;
 
 /// The messages for all unfinished work.
 /// For the start of the embedded mode, where no other process works on it.
-pub fn everything(services: &App) -> Result<Vec<Outgoing>> {
-    let mut db = services.pool.get()?;
-    let found = unfinished::unfinished(&mut db, services.clock.now(), LIMIT)?;
-    messages(&mut db, &found)
+pub fn everything(db: &mut Connection, now: NaiveDateTime) -> Result<Vec<Outgoing>> {
+    let found = unfinished::unfinished(db, now, LIMIT)?;
+    messages(db, &found)
 }
 
 /// The messages for unfinished work that was begun more than `after` ago.
 /// Other instances skip what is taken here, and it is due again after twice the time, so that an unresolved
 /// dead letter does not multiply.
-pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>> {
-    let mut db = services.pool.get()?;
-    let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
-    let messages = messages(&mut db, &found)?;
-    without_failed(&mut db, messages, services.clock.now() - after)
+pub fn overdue(db: &mut Connection, now: NaiveDateTime, after: TimeDelta) -> Result<Vec<Outgoing>> {
+    let found = unfinished::take_unfinished(db, now, after, LIMIT)?;
+    let messages = messages(db, &found)?;
+    without_failed(db, messages, now - after)
 }
 
 /// The messages for all unfinished work, for an operator who has lost the queues.
-/// All work begun more than `after` ago counts, however often it was queued before. The number is of messages
+/// All work begun before `begun_before` counts, however often it was queued before. The number is of messages
 /// that are omitted because they are failed messages.
-pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize)> {
-    let mut db = services.pool.get()?;
-    let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
-    let all = messages(&mut db, &found)?;
+pub fn all(db: &mut Connection, begun_before: NaiveDateTime) -> Result<(Vec<Outgoing>, usize)> {
+    let found = unfinished::unfinished(db, begun_before, i64::MAX)?;
+    let all = messages(db, &found)?;
     let count = all.len();
-    let messages = without_failed(&mut db, all, services.clock.now() - after)?;
+    let messages = without_failed(db, all, begun_before)?;
     let omitted = count - messages.len();
     Ok((messages, omitted))
 }
@@ -100,7 +95,7 @@ fn failed(
 ) -> Result<Vec<bool>, DbError> {
     let failed_id = |message: &Outgoing| {
         let Destination::Stage(stage, _) = &message.destination else { return None };
-        let payload_sha256 = hex(&Sha256::digest(&message.envelope.payload));
+        let payload_sha256 = hex::encode(Sha256::digest(&message.envelope.payload));
         Some(ids::failed_message(stage, message.envelope.message_id.as_deref()?, &payload_sha256))
     };
     let ids: Vec<Option<String>> = messages.iter().map(failed_id).collect();

@@ -33,7 +33,7 @@ pub const JOB: &str = "reissue";
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub timetable: CronSchedule,
+    pub schedule: CronSchedule,
     pub misfire: MissedRun,
     /// A missed run that is later than this is skipped.
     pub max_lateness: TimeDelta,
@@ -48,7 +48,7 @@ pub struct Settings {
 impl Settings {
     pub fn new(config: &config::Config) -> Result<Self, crate::schedule::ScheduleError> {
         Ok(Self {
-            timetable: CronSchedule::new(&config.schedule.reissue, &config.schedule.zone)?,
+            schedule: CronSchedule::new(&config.schedule.reissue, &config.schedule.zone)?,
             misfire: config.schedule.reissue_misfire,
             max_lateness: seconds(config.schedule.reissue_max_lateness_seconds),
             rate: config.batch.rate,
@@ -115,13 +115,13 @@ fn row(operation: &Operation, order: &Order) -> Run {
 /// Returns the run that began here.
 pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
     let now = clock.now();
-    let local = Slot::text(settings.timetable.local(now));
+    let local = Slot::text(settings.schedule.local(now));
     let since = job_run::known_since(db, JOB, &local)?;
     let last = job_run::last_slot(db, JOB, &local)?.unwrap_or_default().max(since);
     let Ok(last) = last.parse() else {
         return Err(DbError::Damaged { what: format!("{last} is no slot of a job") });
     };
-    let due = settings.timetable.due(last, now);
+    let due = settings.schedule.due(last, now);
     let mut operation = Operation::new(clock, "batch.start", "schedule", "the schedule");
     for (slot, decision) in decide(&due, now, settings.misfire, settings.max_lateness) {
         let order = Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };

@@ -133,11 +133,6 @@ struct Unsettled {
     entry: Entry,
 }
 
-struct Due {
-    place: usize,
-    mail: OutgoingMail,
-}
-
 /// Collects ledger changes.
 /// Requests that arrive during a transaction share the next one.
 #[derive(Default)]
@@ -163,7 +158,8 @@ struct Prepared {
 struct DeliveryBatch {
     ledger: LedgerWriter,
     prepared: Prepared,
-    due: Mutex<VecDeque<Due>>,
+    /// Each with its place in the batch.
+    due: Mutex<VecDeque<(usize, OutgoingMail)>>,
     results: Mutex<Vec<Option<DeliveryResult>>>,
     /// Why no lane begins another mail.
     halted: Mutex<Option<Fault>>,
@@ -176,7 +172,7 @@ impl DeliveryBatch {
         }
     }
 
-    fn take(&self, count: usize) -> Vec<Due> {
+    fn take(&self, count: usize) -> Vec<(usize, OutgoingMail)> {
         if lock(&self.halted).is_some() {
             return Vec::new();
         }
@@ -205,7 +201,7 @@ impl MailDelivery {
         };
         let is_bulk = due.iter().all(|due| due.lane == Lane::Bulk);
         let connections = if is_bulk { self.connections.div_ceil(2) } else { self.connections };
-        let due = due.into_iter().enumerate().map(|(place, mail)| Due { place, mail });
+        let due = due.into_iter().enumerate();
         let batch = Arc::new(DeliveryBatch {
             ledger: LedgerWriter::default(),
             prepared,
@@ -242,7 +238,7 @@ impl MailDelivery {
                 return;
             }
             let entries = unsettled.iter().map(|sent| sent.entry.clone()).collect();
-            let claims = next.iter().map(|due| due.mail.mail.id.clone()).collect();
+            let claims = next.iter().map(|(_, due)| due.mail.id.clone()).collect();
             let mut claimed: HashMap<String, Mail> =
                 match self.settle_and_claim(&batch.ledger, entries, claims).await {
                     Ok(claimed) => claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect(),
@@ -251,8 +247,8 @@ impl MailDelivery {
                         for Unsettled { place, verdict, entry } in unsettled {
                             batch.set_result(place, verdict, Some(entry));
                         }
-                        for due in next {
-                            batch.set_result(due.place, Err(fault.clone()), None);
+                        for (place, _) in next {
+                            batch.set_result(place, Err(fault.clone()), None);
                         }
                         lock(&batch.halted).get_or_insert(fault);
                         return;
@@ -261,7 +257,7 @@ impl MailDelivery {
             for Unsettled { place, verdict, .. } in unsettled.drain(..) {
                 batch.set_result(place, verdict, None);
             }
-            for Due { place, mail: due } in next {
+            for (place, due) in next {
                 let id = due.mail.id.clone();
                 let Prepared { rows, orphans } = &batch.prepared;
                 match (claimed.remove(&id), rows.get(&id)) {

@@ -17,7 +17,7 @@ use lettre::message::{Attachment as AttachmentPart, Mailbox, MultiPart, SinglePa
 use sha2::{Digest as _, Sha256};
 
 use super::address;
-use crate::{hex::hex, redact::MailAddress};
+use crate::redact::MailAddress;
 
 /// A mail to one recipient. Has personal data, so no `Debug`.
 #[derive(Clone)]
@@ -157,7 +157,7 @@ fn body(mail: &MailMessage) -> Result<MultiPart, MailMessageError> {
 
 /// A boundary of 38 characters, the same for the same part of the same mail.
 fn boundary(part: &str, message_id: &str) -> String {
-    format!("=_{}", hex(&Sha256::digest(format!("{part} {message_id}"))[..18]))
+    format!("=_{}", hex::encode(&Sha256::digest(format!("{part} {message_id}"))[..18]))
 }
 
 /// Controls, and the two separators that some programs take for line breaks.

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::message::Parcel;
 use super::{Cause, MailerError, Reply, SendError, Step};
-use crate::redact::scrub;
+use crate::redact::redact_addresses;
 use crate::secret::Secret;
 
 /// Idle time after which we close a connection.
@@ -373,7 +373,7 @@ fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
 
 /// The server's text without addresses, on one line, at most 400 characters.
 fn presentable(text: &str, to: Option<&Parcel>) -> String {
-    let mut text = scrub(text);
+    let mut text = redact_addresses(text);
     for address in to.iter().flat_map(|parcel| parcel.envelope.to()) {
         // "user taro unknown", "kensetsu.example.com: no MX": a small firm's domain is its name.
         for part in [address.user(), address.domain()] {

@@ -1,17 +1,17 @@
 //! Queues unfinished work again, for queues that were lost, purged or restored.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use hosho_schema::models::audit;
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use crate::{
-    app::{App, BrokerClient},
+    app::BrokerClient,
     audit::Operation,
     broker::{BrokerError, Destination, Outgoing},
+    clock::Clock,
     config::Config,
     db::Db,
     jobs::recover,
@@ -33,12 +33,11 @@ pub struct Unfinished {
 }
 
 /// `after`: how long ago it began; by default `schedule.recover_after_seconds`.
-pub async fn find(config: &Config, after: Option<TimeDelta>) -> Result<Unfinished, Error> {
+pub async fn find(db: &Db, config: &Config, after: Option<TimeDelta>) -> Result<Unfinished, Error> {
     let seconds = i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX));
     let after = after.unwrap_or(TimeDelta::seconds(seconds));
-    let app = Arc::new(App::open(config, CancellationToken::new())?);
-    let found = tokio::task::spawn_blocking(move || recover::all(&app, after));
-    let (messages, left_to_failed) = found.await.map_err(Error::unavailable)??;
+    let begun_before = Clock::system().now() - after;
+    let (messages, left_to_failed) = db.call(move |db| recover::all(db, begun_before)).await?;
     let mut queued = BTreeMap::new();
     for message in &messages {
         if let Destination::Stage(stage, _) = message.destination {

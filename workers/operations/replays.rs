@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
-    db::{Connection, DbError, Pool},
+    db::{Connection, DbError},
     ids,
     models::{
         self,
@@ -25,7 +25,7 @@ use crate::{
     clock::Clock,
     config::Config,
     db::Db,
-    dead_letters::{self, Left},
+    dead_letters::{self, LeftOut},
     jobs::{
         self,
         driver::{Driver, Ended},
@@ -143,7 +143,7 @@ fn delay(health: &Health) -> Option<String> {
 pub struct Plan {
     pub messages: i64,
     pub for_no_stage: i64,
-    pub left_out: Vec<Left>,
+    pub left_out: Vec<LeftOut>,
 }
 
 pub async fn plan(db: &Db, filter: Filter, force: bool) -> Result<Plan, Error> {
@@ -232,7 +232,7 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
 pub fn driver(
     id: &str,
     config: &Config,
-    pool: Pool,
+    db: Db,
     broker: Arc<dyn Broker>,
     stop: CancellationToken,
 ) -> ReplayDriver {
@@ -241,7 +241,7 @@ pub fn driver(
     let worker = ids::worker(&name, std::process::id(), &clock.now().to_string());
     let name = format!("{name} {}", worker.get(..8).unwrap_or(&worker));
     ReplayDriver {
-        driver: Driver { db: Db::new(pool), broker, clock, name, stop },
+        driver: Driver { db, broker, clock, name, stop },
         id: id.to_owned(),
         lost_after: jobs::replay::lost_after(&config.retry_delays()),
     }

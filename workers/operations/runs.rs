@@ -128,7 +128,7 @@ pub fn of_obligee(obligee: String, config: &Config) -> Result<Selection, Error> 
 
 /// Drawn with other templates, fonts or another version of the program.
 pub fn template_changed(config: &Config) -> Result<Selection, Error> {
-    let (renderer, keys) = (app::press(config)?, app::keys(&config.keys)?);
+    let (renderer, keys) = (app::renderer(config)?, app::keys(&config.keys)?);
     let renderer = RevisionRenderer::new(Arc::new(renderer), Arc::new(keys), config.registry.url.clone());
     Ok(Selection::TemplateChanged { identity: renderer.identity() })
 }

@@ -26,7 +26,6 @@ use crate::{
     },
     domain::number::GuaranteeNumber,
     fault::Fault,
-    hex::hex,
 };
 
 /// Certificates verified together.
@@ -107,7 +106,7 @@ pub async fn verify_documents(
     }
     let keys = app::keys(&config.keys)?;
     let renderer =
-        RevisionRenderer::new(Arc::new(app::press(config)?), Arc::new(keys), config.registry.url.clone());
+        RevisionRenderer::new(Arc::new(app::renderer(config)?), Arc::new(keys), config.registry.url.clone());
     let mut report = Report::default();
     if !numbers.is_empty() {
         let found = db.call(move |db| numbered(db, &numbers)).await?;
@@ -171,7 +170,7 @@ async fn verify(
     let identity = renderer.identity();
     let renderer = renderer.clone();
     let hashed = |(kind, drawn): (Kind, Result<Vec<u8>, Fault>)| {
-        (kind, drawn.map(|bytes| hex(&Sha256::digest(&bytes))))
+        (kind, drawn.map(|bytes| hex::encode(Sha256::digest(&bytes))))
     };
     let task = tokio::task::spawn_blocking(move || -> Vec<(Case, Again)> {
         let draw = |case: Case| {
@@ -222,7 +221,7 @@ fn verdict(
     is_ours: bool,
 ) -> Result<(Verdict, Option<String>), Error> {
     match stored {
-        Ok(bytes) if hex(&Sha256::digest(&bytes)) == document.sha256 => {}
+        Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == document.sha256 => {}
         Err(StoreError::Missing { .. }) => return Ok((Verdict::Missing, None)),
         Err(error) if error.is_unavailable() => return Err(Error::unavailable(error)),
         Ok(_) | Err(_) => return Ok((Verdict::Damaged, None)),

@@ -27,7 +27,6 @@ use crate::{
     backoff::Backoff,
     broker::{Delivery, Lane, Publisher},
     fault::{Class, Fault, Reason, Result},
-    hex::hex,
     telemetry::Traceparent,
 };
 
@@ -156,7 +155,7 @@ impl ConsumerTask {
         // redelivery.
         let seed = envelope
             .message_id
-            .get_or_insert_with(|| format!("sha256:{}", hex(&Sha256::digest(&envelope.payload))));
+            .get_or_insert_with(|| format!("sha256:{}", hex::encode(Sha256::digest(&envelope.payload))));
         let trace = Traceparent::of(envelope.traceparent.as_deref(), seed);
         let (size, limit) = (envelope.payload.len(), self.settings.max_message_bytes);
         if size > limit {
@@ -172,7 +171,11 @@ impl ConsumerTask {
             lane: self.lane,
             correlation_id: envelope.correlation_id.clone(),
             trace,
-            failed_id: Some(ids::failed_message(S::NAME, seed, &hex(&Sha256::digest(&envelope.payload)))),
+            failed_id: Some(ids::failed_message(
+                S::NAME,
+                seed,
+                &hex::encode(Sha256::digest(&envelope.payload)),
+            )),
             replayed: envelope.history.replay.is_some(),
         })
     }
@@ -404,7 +407,7 @@ impl ConsumerTask {
         work: impl FnOnce(&mut Connection, I) -> (I, Result<T>) + Send + 'static,
     ) -> (Option<I>, Result<T>) {
         let _permit = self.priority.permit(self.lane).await;
-        let (pool, span) = (self.pool.clone(), tracing::Span::current());
+        let (pool, span) = (self.db.pool().clone(), tracing::Span::current());
         let task = tokio::task::spawn_blocking(move || {
             span.in_scope(|| match pool.get() {
                 Ok(mut db) => work(&mut db, input),

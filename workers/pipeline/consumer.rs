@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use hosho_schema::db::Pool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -20,6 +19,7 @@ use crate::{
     backoff::Backoff,
     broker::{Broker, BrokerError, Lane, Outgoing, Publisher, RetryDelay},
     clock::Clock,
+    db::Db,
     fault::{Fault, Reason, chain},
     permit::Permit,
 };
@@ -33,7 +33,7 @@ pub struct Settings {
     pub batch: u16,
     /// Larger bodies are dead letters.
     pub max_message_bytes: usize,
-    pub rungs: Vec<RetryDelay>,
+    pub retry_delays: Vec<RetryDelay>,
     /// How long a batch is held while a dependency is unavailable.
     pub hold: Duration,
 }
@@ -44,7 +44,7 @@ pub type Probe = Arc<dyn Fn(Reason) -> BoxFuture<'static, Result<(), Fault>> + S
 #[derive(Clone)]
 pub struct Runner {
     pub broker: Arc<dyn Broker>,
-    pub pool: Pool,
+    pub db: Db,
     pub clock: Clock,
     pub settings: Settings,
     pub stop: CancellationToken,

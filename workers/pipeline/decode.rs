@@ -7,10 +7,7 @@ use hosho_schema::messages::{self, DecodeError, Described, FieldFault, decode_er
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    fault::{Fault, Reason, Result},
-    hex::hex,
-};
+use crate::fault::{Fault, Reason, Result};
 
 /// Decodes a message between stages.
 pub fn decode<M: Described>(payload: &[u8]) -> Result<M> {
@@ -22,7 +19,7 @@ pub fn decode<M: Described>(payload: &[u8]) -> Result<M> {
 /// bytes, too.
 pub fn content_sha256(payload: &[u8], is_decoded: bool) -> String {
     let content = is_decoded.then(|| messages::content(payload).ok()).flatten();
-    hex(&Sha256::digest(content.as_deref().map_or(payload, str::as_bytes)))
+    hex::encode(Sha256::digest(content.as_deref().map_or(payload, str::as_bytes)))
 }
 
 /// Names all missing and misshapen fields of a body that is no message of type `M`.
@@ -30,26 +27,30 @@ pub fn undecodable<M: Described>(payload: &[u8], error: &DecodeError) -> Fault {
     if let DecodeError::NotJson { .. } = error {
         return not_json(error);
     }
-    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
+    let (mut missing, mut misshapen, mut unknown) = (Vec::new(), Vec::new(), 0);
     for error in decode_errors::<M>(payload, error) {
         let field = error.path.trim_start_matches("$.").to_owned();
         match error.fault {
             FieldFault::Missing => missing.push(field),
             FieldFault::Type(_) | FieldFault::Choice(_) => misshapen.push(field),
             // The names of unknown fields, and the words of serde, quote the payload.
-            FieldFault::Unknown | FieldFault::Other(_) => {}
+            FieldFault::Unknown => unknown += 1,
+            FieldFault::Other(_) => {}
         }
     }
-    unfit(M::TYPE, &missing, &misshapen)
+    unfit(M::TYPE, &missing, &misshapen, unknown)
 }
 
 /// The fault of JSON that is not the message `expected`.
-pub fn unfit(expected: &str, missing: &[String], misshapen: &[String]) -> Fault {
+pub fn unfit(expected: &str, missing: &[String], misshapen: &[String], unknown: usize) -> Fault {
     let mut text = format!("the body is JSON, but not {expected}");
     for (what, fields) in [("missing", missing), ("not as in the contract", misshapen)] {
         if !fields.is_empty() {
             write!(text, "; {what}: {}", fields.join(", ")).expect("a String takes all");
         }
+    }
+    if unknown > 0 {
+        write!(text, "; fields that are not in the contract: {unknown}").expect("a String takes all");
     }
     Fault::new(Reason::Undecodable, text)
 }
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(text("{}"), "the body is JSON, but not mint.v1; missing: guarantee, revision");
         assert_eq!(
             text(r#"{"guarantee":"taro","revision":"taro","taro":1}"#),
-            "the body is JSON, but not mint.v1; not as in the contract: revision"
+            "the body is JSON, but not mint.v1; not as in the contract: revision; fields that are not in the contract: 1"
         );
         assert_eq!(text(r#"["taro"]"#), "the body is JSON, but not mint.v1; not as in the contract: $");
         assert_eq!(

@@ -15,7 +15,7 @@ use std::{
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
-    db::{DbError, Pool},
+    db::DbError,
     ids,
     models::{
         stage_control,
@@ -30,6 +30,7 @@ use crate::{
     audit,
     broker::{Lane, RetryDelay},
     clock::Clock,
+    db::Db,
     fault::Fault,
 };
 
@@ -195,8 +196,8 @@ impl Heartbeat {
 
     /// Reads which stages are paused.
     /// Called before the first message is consumed, so that pauses survive a restart.
-    pub fn refresh_paused(&self, pool: &Pool) -> Result<(), DbError> {
-        let controls = stage_control::all(&mut pool.get()?)?;
+    pub async fn refresh_paused(&self, db: &Db) -> Result<(), DbError> {
+        let controls = db.call(stage_control::all).await?;
         let now: BTreeSet<String> =
             controls.into_iter().filter(|control| control.paused).map(|control| control.stage).collect();
         self.inner.paused.send_if_modified(|before| {
@@ -213,31 +214,32 @@ impl Heartbeat {
         Ok(())
     }
 
-    pub fn send_heartbeat(&self, pool: &Pool) -> Result<(), DbError> {
+    pub async fn send_heartbeat(&self, db: &Db) -> Result<(), DbError> {
         let now = self.inner.clock.now();
         let process = Worker { seen_at: now, ..self.inner.process.clone() };
-        worker::heartbeat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
+        let rows = self.rows(now);
+        db.call(move |db| worker::heartbeat(db, &process, &rows, now - TimeDelta::days(1))).await
     }
 
     /// Sends heartbeats until a stop request, then removes the process from the list.
-    pub async fn run(self, pool: Pool, stop: CancellationToken) {
-        let on_thread = async |work: fn(&Self, &Pool) -> Result<(), DbError>| {
-            let (heartbeat, pool) = (self.clone(), pool.clone());
-            let done = tokio::task::spawn_blocking(move || work(&heartbeat, &pool)).await;
-            if let Ok(Err(error)) = done {
+    pub async fn run(self, db: Db, stop: CancellationToken) {
+        let log = |sent: Result<(), DbError>| {
+            if let Err(error) = sent {
                 debug!(error = crate::fault::chain(&error), "Heartbeat not sent");
             }
         };
         loop {
-            on_thread(|heartbeat, pool| {
-                heartbeat.refresh_paused(pool).and_then(|()| heartbeat.send_heartbeat(pool))
-            })
-            .await;
+            log(async {
+                self.refresh_paused(&db).await?;
+                self.send_heartbeat(&db).await
+            }
+            .await);
             if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
                 break;
             }
         }
-        on_thread(|heartbeat, pool| worker::remove(&mut pool.get()?, heartbeat.id())).await;
+        let id = self.id().to_owned();
+        log(db.call(move |db| worker::remove(db, &id)).await);
     }
 
     fn rows(&self, now: NaiveDateTime) -> Vec<WorkerStage> {

@@ -7,7 +7,7 @@ use super::consumer::ConsumerTask;
 use crate::{
     broker::{Delivery, Destination, Outgoing, RetryDelay},
     fault::{Class, Fault, Reason},
-    redact::scrub,
+    redact::redact_addresses,
     telemetry::place_of_panic,
 };
 
@@ -27,14 +27,14 @@ impl ConsumerTask {
         let next = (fault.reason.class() == Class::Transient)
             .then(|| {
                 retry_delay(
-                    &self.settings.rungs,
+                    &self.settings.retry_delays,
                     history.attempts,
                     envelope.message_id.as_deref().unwrap_or_default(),
                 )
             })
             .flatten();
         // The sender chose the id.
-        let id = scrub(envelope.message_id.as_deref().unwrap_or_default());
+        let id = redact_addresses(envelope.message_id.as_deref().unwrap_or_default());
         let destination = match next {
             Some(delay) => {
                 warn!(

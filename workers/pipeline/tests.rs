@@ -31,6 +31,7 @@ use crate::{
         Publisher, RetryDelay, Source, memory::Memory,
     },
     clock::Clock,
+    db::Db,
     fault::{Fault, Reason},
     permit::Permit,
 };
@@ -131,7 +132,7 @@ struct Env {
     broker: Memory,
     puppet: Arc<Puppet>,
     stop: CancellationToken,
-    pool: Pool,
+    db: Db,
     heartbeat: Heartbeat,
     running: tokio::task::JoinHandle<()>,
     events: Box<dyn Consumer>,
@@ -177,23 +178,28 @@ impl Env {
         });
         broker.publisher().await.unwrap().publish(work.collect()).await.unwrap();
         let clock = Clock::system();
-        let pool =
-            Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
-        hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hosho.sqlite").display());
+        let db = Db::new(Pool::open(&url, 1).unwrap());
+        hosho_schema::db::migrate(&mut db.pool().get().unwrap()).unwrap();
         let heartbeat = Heartbeat::new(&clock);
         let runner = Runner {
             broker: queue(broker.clone()),
-            pool: pool.clone(),
+            db: db.clone(),
             heartbeat: heartbeat.clone(),
             clock,
-            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![RetryDelay::S1], hold },
+            settings: Settings {
+                batch: 100,
+                max_message_bytes: 1_000,
+                retry_delays: vec![RetryDelay::S1],
+                hold,
+            },
             stop: stop.clone(),
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
             priority: super::priority::Priority::default(),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));
-        Self { broker, puppet, stop, pool, heartbeat, running, events, dead, _folder: folder }
+        Self { broker, puppet, stop, db, heartbeat, running, events, dead, _folder: folder }
     }
 
     async fn dead_letters(&mut self, count: usize) -> Vec<Delivery> {
@@ -209,7 +215,7 @@ impl Env {
     }
 
     /// Pauses the stage, as an operator does.
-    fn pause(&self) {
+    async fn pause(&self) {
         let control = StageControl {
             stage: Puppet::NAME.to_owned(),
             paused: true,
@@ -217,8 +223,8 @@ impl Env {
             actor: "hanako".to_owned(),
             changed_at: NaiveDateTime::default(),
         };
-        stage_control::set(&mut self.pool.get().unwrap(), &control).unwrap();
-        self.heartbeat.refresh_paused(&self.pool).unwrap();
+        stage_control::set(&mut self.db.pool().get().unwrap(), &control).unwrap();
+        self.heartbeat.refresh_paused(&self.db).await.unwrap();
     }
 
     /// Messages ready in the queue of the stage.
@@ -438,7 +444,7 @@ async fn locked_item_is_retried_alone() {
 async fn records_must_record_outcomes_without_limit() {
     let mut env = Env::open(&[b"precious", b"a"]).await;
     env.until_begun(&env.puppet.records).await;
-    env.pause();
+    env.pause().await;
     let mut done = env.done(2).await;
     done.sort();
     assert_eq!(
@@ -452,7 +458,7 @@ async fn records_must_record_outcomes_without_limit() {
 async fn pauses_with_unrecorded_results() {
     let env = Env::open(&[b"away for ever", b"a"]).await;
     env.until_begun(&env.puppet.records).await;
-    env.pause();
+    env.pause().await;
     env.until_ready(2).await;
     assert_eq!(env.close().await, 2);
 }
@@ -470,7 +476,7 @@ async fn requeues_unrecorded_results_after_the_hold() {
 async fn permits_end_with_a_pause_or_the_hold() {
     let env = Env::open(&[b"while permitted"]).await;
     env.until_begun(&env.puppet.acts).await;
-    env.pause();
+    env.pause().await;
     env.until_ready(1).await;
     assert_eq!(env.close().await, 1);
 
@@ -484,15 +490,24 @@ async fn permits_end_with_a_pause_or_the_hold() {
 #[tokio::test]
 async fn false_probes_become_rare() {
     let env = Env::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
-    let waits = || {
-        env.heartbeat.send_heartbeat(&env.pool).unwrap();
-        let rows = worker::all(&mut env.pool.get().unwrap()).unwrap();
+    let waits = async || {
+        env.heartbeat.send_heartbeat(&env.db).await.unwrap();
+        let rows = env.db.call(worker::all).await.unwrap();
         let row = rows.into_iter().flat_map(|(_, stages)| stages).next()?;
         Some(row.next_probe? - row.open_since?)
     };
     let acts = || env.puppet.acts.load(Ordering::SeqCst);
-    env.until(|| acts() > 1 && waits().is_some()).await;
-    assert!(waits().unwrap() >= TimeDelta::seconds(29), "{:?}", waits());
+    env.until(|| acts() > 1).await;
+    let waiting = async {
+        loop {
+            match waits().await {
+                Some(wait) => return wait,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let wait = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
+    assert!(wait >= TimeDelta::seconds(29), "{wait:?}");
     let puppet = Arc::clone(&env.puppet);
     assert_eq!((env.close().await, puppet.acts.load(Ordering::SeqCst)), (1, 2));
 }

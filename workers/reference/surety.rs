@@ -26,7 +26,6 @@ pub use crate::{
 };
 use crate::{
     domain::number,
-    hex::hex,
     pdf::{Picture, Pictures},
     reference::toml_file::{self, FileDiagnostics, Source},
 };
@@ -127,7 +126,7 @@ fn picture(png: &[u8]) -> Result<(String, Arc<Picture>), String> {
             "seal has {width} × {height} pixels: one side may be at most a quarter longer than the other"
         ));
     }
-    Ok((hex(&Sha256::digest(png)), Arc::new(picture)))
+    Ok((hex::encode(Sha256::digest(png)), Arc::new(picture)))
 }
 
 /// `seal` reads a seal by its file name and returns its SHA-256 or the problem.

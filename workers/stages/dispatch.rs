@@ -82,11 +82,11 @@ enum Mailing {
 }
 
 impl Dispatch {
-    pub(super) fn new(services: &App) -> Self {
+    pub(super) fn new(app: &App) -> Self {
         Self {
-            clock: services.clock.clone(),
-            templates: Arc::clone(&services.templates),
-            mail_delivery: services.mail_delivery.clone(),
+            clock: app.clock.clone(),
+            templates: Arc::clone(&app.templates),
+            mail_delivery: app.mail_delivery.clone(),
         }
     }
 }
@@ -357,7 +357,7 @@ mod tests {
     #[tokio::test]
     async fn sends_one_mail_but_repeats_the_event() {
         let harness = Harness::new();
-        let stage = Dispatch::new(&harness.services);
+        let stage = Dispatch::new(&harness.app);
         let jobs = harness.up_to(NAME, &example()).await;
         let first = harness.run(&stage, &jobs).await;
         let issued: GuaranteeIssuedV1 = event(first[0].as_ref().unwrap());
@@ -372,7 +372,7 @@ mod tests {
     async fn sends_one_mail_for_a_duplicate_message() {
         let harness = Harness::new();
         let job = harness.up_to(NAME, &example()).await.remove(0);
-        let verdicts = harness.run(&Dispatch::new(&harness.services), &[job.clone(), job]).await;
+        let verdicts = harness.run(&Dispatch::new(&harness.app), &[job.clone(), job]).await;
         assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
         assert_eq!(verdicts.into_iter().find_map(Result::err).unwrap().reason, Reason::MailClaimed);
         assert_eq!(harness.files("mail"), 1);
@@ -383,7 +383,7 @@ mod tests {
         let harness = Harness::new();
         let jobs = harness.up_to(NAME, &paper()).await;
         let issued: GuaranteeIssuedV1 =
-            event(&harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap());
+            event(&harness.run_one(&Dispatch::new(&harness.app), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::NotWanted);
         assert_eq!(harness.files("mail"), 0);
     }
@@ -391,14 +391,14 @@ mod tests {
     #[tokio::test]
     async fn unbuildable_mail_is_not_recorded_as_refused() {
         let mut harness = Harness::new();
-        harness.services.mail_delivery.from.address = "surety".into();
+        harness.app.mail_delivery.from.address = "surety".into();
         let jobs = harness.up_to(NAME, &example()).await;
-        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
+        let fault = harness.run_one(&Dispatch::new(&harness.app), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::MailUnbuildable);
         // With a valid sender the same message succeeds.
-        harness.services.mail_delivery.from.address = "hosho@example.jp".into();
+        harness.app.mail_delivery.from.address = "hosho@example.jp".into();
         let issued: GuaranteeIssuedV1 =
-            event(&harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap());
+            event(&harness.run_one(&Dispatch::new(&harness.app), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::Accepted);
     }
 
@@ -406,8 +406,8 @@ mod tests {
     async fn sends_nothing_after_a_stop_request() {
         let harness = Harness::new();
         let jobs = harness.up_to(NAME, &example()).await;
-        harness.services.mail_delivery.stop.cancel();
-        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
+        harness.app.mail_delivery.stop.cancel();
+        let fault = harness.run_one(&Dispatch::new(&harness.app), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Stopping);
         assert_eq!((harness.files("mail"), harness.rows().get("mail")), (0, None));
     }
@@ -417,7 +417,7 @@ mod tests {
         let mut harness = Harness::new();
         let jobs = harness.up_to(NAME, &example()).await;
         harness.permit = Permit::until(|| Some("the stage is paused"));
-        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
+        let fault = harness.run_one(&Dispatch::new(&harness.app), &jobs[0]).await.unwrap_err();
         assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
         assert_eq!((harness.files("mail"), harness.rows().get("mail")), (0, None));
     }
@@ -468,8 +468,8 @@ mod tests {
         let mut harness = Harness::new();
         let jobs = harness.up_to(NAME, &example()).await;
         harness.lane = lane;
-        harness.services.mail_delivery.connections = connections;
-        harness.services.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
+        harness.app.mail_delivery.connections = connections;
+        harness.app.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
             host: "127.0.0.1".to_owned(),
             port: silent_server().await,
             security: Security::None,
@@ -482,11 +482,11 @@ mod tests {
             pool_size: connections,
         })
         .unwrap();
-        let verdicts = harness.run(&Dispatch::new(&harness.services), &jobs).await;
+        let verdicts = harness.run(&Dispatch::new(&harness.app), &jobs).await;
         let reasons = verdicts.into_iter().map(|verdict| verdict.unwrap_err().reason);
         assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
         let filter = mail::Filter { states: vec![State::Pending], given_up: false };
-        let waiting = mail::list(&mut harness.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
+        let waiting = mail::list(&mut harness.app.db.pool().get().unwrap(), &filter, 10, 0).unwrap();
         assert_eq!(
             waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(),
             [0],

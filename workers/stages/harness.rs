@@ -31,7 +31,7 @@ use crate::{
 
 /// The dependencies of a stage, and how its batches are run.
 pub(super) struct Harness {
-    pub(super) services: App,
+    pub(super) app: App,
     pub(super) permit: Permit,
     pub(super) lane: Lane,
     folder: tempfile::TempDir,
@@ -58,11 +58,12 @@ impl Harness {
         let config = Config::load(None, &[]).unwrap();
         let pool = db::Pool::open(&format!("sqlite:{}", path("hosho.sqlite").display()), 1).unwrap();
         db::migrate(&mut pool.get().unwrap()).unwrap();
+        let db = Db::new(pool);
         let (clock, documents) = (
             Clock::fixed(now()),
             DocumentStore::open(&format!("file:{}", path("documents").display())).unwrap(),
         );
-        let services = App {
+        let app = App {
             data: Arc::new(app::data(&config).unwrap()),
             keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
             renderer: Arc::clone(renderer),
@@ -74,17 +75,17 @@ impl Harness {
                 orphan_after: chrono::TimeDelta::seconds(60),
                 resend_after: chrono::TimeDelta::seconds(1_800),
                 connections: 2,
-                db: Db::new(pool.clone()),
+                db: db.clone(),
                 documents: documents.clone(),
                 clock: clock.clone(),
                 stop: CancellationToken::new(),
             },
             registry_url: config.registry.url,
             clock,
-            pool,
+            db,
             documents,
         };
-        Self { services, permit: Permit::unlimited(), lane: Lane::Live, folder }
+        Self { app, permit: Permit::unlimited(), lane: Lane::Live, folder }
     }
 
     /// Runs a stage on payloads in one batch, as the runner does; one verdict each.
@@ -106,7 +107,7 @@ impl Harness {
             }
         }
         let all: Vec<&Item<S::Job>> = items.iter().collect();
-        let facts = self.services.pool.get().unwrap().transaction(|db| stage.load(db, &all)).unwrap();
+        let facts = self.app.db.pool().get().unwrap().transaction(|db| stage.load(db, &all)).unwrap();
         let (mut decided, mut outcomes) = (Vec::new(), Vec::new());
         for (index, facts) in facts.into_iter().enumerate() {
             match facts.and_then(|facts| stage.decide(&items[index], facts)) {
@@ -128,7 +129,7 @@ impl Harness {
                 Err(fault) => verdicts[places[index]] = Some(Err(fault)),
             }
         }
-        let settled = self.services.pool.get().unwrap().transaction(|db| stage.record(db, &rows)).unwrap();
+        let settled = self.app.db.pool().get().unwrap().transaction(|db| stage.record(db, &rows)).unwrap();
         assert_eq!(settled.len(), rows.len(), "one verdict per item");
         for (index, verdict) in recorded.into_iter().zip(settled) {
             verdicts[places[index]] = Some(match verdict {
@@ -153,7 +154,7 @@ impl Harness {
                     if stage == super::$module::NAME {
                         return payloads;
                     }
-                    let verdicts = self.run(&super::$module::$type::new(&self.services), &payloads).await;
+                    let verdicts = self.run(&super::$module::$type::new(&self.app), &payloads).await;
                     payloads = verdicts.into_iter().flat_map(Result::unwrap).filter(is_work).map(|message| message.envelope.payload).collect();
                 )*
             };
@@ -164,7 +165,7 @@ impl Harness {
 
     /// Rows of every table that has any.
     pub(super) fn rows(&self) -> BTreeMap<&'static str, i64> {
-        let counts = models::counts(&mut self.services.pool.get().unwrap()).unwrap();
+        let counts = models::counts(&mut self.app.db.pool().get().unwrap()).unwrap();
         counts.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 

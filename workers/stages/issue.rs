@@ -59,12 +59,8 @@ impl Borrow<GuaranteeDraft> for &Outcome {
 }
 
 impl Issue {
-    pub(super) fn new(services: &App) -> Self {
-        Self {
-            clock: services.clock.clone(),
-            data: Arc::clone(&services.data),
-            keys: Arc::clone(&services.keys),
-        }
+    pub(super) fn new(app: &App) -> Self {
+        Self { clock: app.clock.clone(), data: Arc::clone(&app.data), keys: Arc::clone(&app.keys) }
     }
 }
 
@@ -167,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn allocates_one_number_per_line() {
         let harness = Harness::new();
-        let stage = Issue::new(&harness.services);
+        let stage = Issue::new(&harness.app);
         let jobs = harness.up_to(NAME, &example()).await;
         let doubled: Vec<_> = jobs.iter().chain(&jobs).cloned().collect();
         let first = harness.run(&stage, &doubled).await;
@@ -183,8 +179,8 @@ mod tests {
     async fn certificate_is_a_full_snapshot() {
         let harness = Harness::new();
         let jobs = harness.up_to(NAME, &example()).await;
-        harness.run(&Issue::new(&harness.services), &jobs).await;
-        let mut db = harness.services.pool.get().unwrap();
+        harness.run(&Issue::new(&harness.app), &jobs).await;
+        let mut db = harness.app.db.pool().get().unwrap();
         let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
             .unwrap()
             .expect("the first number of the term");
@@ -208,7 +204,7 @@ mod tests {
         let beyond =
             String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();
         let payloads = [br#"{"application":"nowhere","line":0}"#.to_vec(), beyond, good, b"[]".to_vec()];
-        let verdicts = harness.run(&Issue::new(&harness.services), &payloads).await;
+        let verdicts = harness.run(&Issue::new(&harness.app), &payloads).await;
         let reasons: Vec<_> =
             verdicts.iter().map(|verdict| verdict.as_ref().err().map(|fault| fault.reason)).collect();
         assert_eq!(

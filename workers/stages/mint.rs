@@ -45,8 +45,8 @@ pub struct Outcome {
 }
 
 impl Mint {
-    pub(super) fn new(services: &App) -> Self {
-        Self { clock: services.clock.clone(), keys: Arc::clone(&services.keys) }
+    pub(super) fn new(app: &App) -> Self {
+        Self { clock: app.clock.clone(), keys: Arc::clone(&app.keys) }
     }
 }
 
@@ -128,25 +128,25 @@ mod tests {
     #[tokio::test]
     async fn mints_one_key_that_matches_its_hash() {
         let harness = Harness::new();
-        let stage = Mint::new(&harness.services);
+        let stage = Mint::new(&harness.app);
         let jobs = harness.up_to(NAME, &example()).await;
         let first = harness.run(&stage, &jobs).await;
         let ids: Vec<MintV1> = jobs.iter().map(|job| hosho_schema::messages::decode(job).unwrap()).collect();
         let ids: Vec<&str> = ids.iter().map(|job| job.guarantee.as_str()).collect();
         let stored = |db: &mut Connection| authentication_key::by_guarantees(db, &ids).unwrap();
-        let before = stored(&mut harness.services.pool.get().unwrap());
+        let before = stored(&mut harness.app.db.pool().get().unwrap());
         assert_eq!(first, harness.run(&stage, &jobs).await);
-        assert!(before == stored(&mut harness.services.pool.get().unwrap()), "a second run replaced a key");
+        assert!(before == stored(&mut harness.app.db.pool().get().unwrap()), "a second run replaced a key");
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
-        let key = harness.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = revision::by_keys(&mut harness.services.pool.get().unwrap(), &[(ids[0], 0)])
+        let key = harness.app.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
+        let number = revision::by_keys(&mut harness.app.db.pool().get().unwrap(), &[(ids[0], 0)])
             .unwrap()
             .remove(0)
             .unwrap()
             .1
             .number;
-        assert_eq!(harness.services.keys.lookup_hash(&number, &key), row.lookup_hash);
+        assert_eq!(harness.app.keys.lookup_hash(&number, &key), row.lookup_hash);
         assert!(!row.sealed.windows(12).any(|window| window == key.expose().as_bytes()));
         for message in first.iter().flat_map(|verdict| verdict.as_ref().unwrap()) {
             assert!(!String::from_utf8_lossy(&message.envelope.payload).contains(key.expose()));
@@ -157,7 +157,7 @@ mod tests {
     async fn mints_no_key_for_paper() {
         let harness = Harness::new();
         let jobs = harness.up_to(NAME, &paper()).await;
-        let messages = harness.run_one(&Mint::new(&harness.services), &jobs[0]).await.unwrap();
+        let messages = harness.run_one(&Mint::new(&harness.app), &jobs[0]).await.unwrap();
         assert_eq!(messages[0].envelope.message_type.as_deref(), Some("render.v1"));
         assert_eq!(harness.rows().get("authentication_key"), None);
     }
@@ -166,7 +166,7 @@ mod tests {
     async fn dead_letters_an_unknown_guarantee() {
         let harness = Harness::new();
         let fault = harness
-            .run_one(&Mint::new(&harness.services), br#"{"guarantee":"nowhere","revision":0}"#)
+            .run_one(&Mint::new(&harness.app), br#"{"guarantee":"nowhere","revision":0}"#)
             .await
             .unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);

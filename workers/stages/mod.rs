@@ -33,9 +33,9 @@ macro_rules! stages {
         pub const NAMES: &[&str] = &[$($module::NAME),*];
 
         /// Calls `visitor` with the stage of that name. `None` if there is no such stage.
-        pub fn visit<V: Visitor>(name: &str, services: &App, visitor: V) -> Option<V::Output> {
+        pub fn visit<V: Visitor>(name: &str, app: &App, visitor: V) -> Option<V::Output> {
             $(if name == $module::NAME {
-                return Some(visitor.visit($module::$type::new(services)));
+                return Some(visitor.visit($module::$type::new(app)));
             })*
             None
         }
@@ -63,13 +63,13 @@ pub trait Visitor {
 /// False if there is no such stage.
 pub fn start(
     name: &str,
-    services: &App,
+    app: &App,
     runner: &Runner,
     lanes: &[Lane],
     concurrency: usize,
     tasks: &mut JoinSet<()>,
 ) -> bool {
-    visit(name, services, Start { runner, lanes, concurrency, tasks }).is_some()
+    visit(name, app, Start { runner, lanes, concurrency, tasks }).is_some()
 }
 
 struct Start<'a> {

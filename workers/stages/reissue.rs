@@ -69,7 +69,7 @@ pub struct Facts {
 #[derive(Clone)]
 pub struct Outcome {
     /// The outcome is valid while the guarantee is in this state.
-    seen: Seen,
+    loaded: LoadedState,
     made: Vec<Revision>,
     settlements: Vec<Settlement>,
     head: Option<ChainHead>,
@@ -83,18 +83,14 @@ pub struct Outcome {
 
 /// The state of a guarantee when its facts were loaded.
 #[derive(Clone, PartialEq, Eq)]
-struct Seen {
+struct LoadedState {
     revisions: usize,
     pending: Vec<String>,
 }
 
 impl Reissue {
-    pub(super) fn new(services: &App) -> Self {
-        Self {
-            clock: services.clock.clone(),
-            data: Arc::clone(&services.data),
-            keys: Arc::clone(&services.keys),
-        }
+    pub(super) fn new(app: &App) -> Self {
+        Self { clock: app.clock.clone(), data: Arc::clone(&app.data), keys: Arc::clone(&app.keys) }
     }
 }
 
@@ -162,8 +158,8 @@ fn due<'a>(item: &Item<ReissueV1>, pending: &'a [change::Change]) -> &'a [change
     last.map_or(&[], |last| &pending[..=last])
 }
 
-fn seen(facts: &Facts) -> Seen {
-    Seen {
+fn loaded_state(facts: &Facts) -> LoadedState {
+    LoadedState {
         revisions: facts.revisions.len(),
         pending: facts.pending.iter().map(|row| row.id.clone()).collect(),
     }
@@ -211,7 +207,11 @@ impl Reissue {
         let now = load(db, &guarantees)?;
         let valid = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts>)| {
             let facts = facts?;
-            if seen(&facts) == outcome.seen { Ok(outcome.clone()) } else { self.apply_due(item, &facts) }
+            if loaded_state(&facts) == outcome.loaded {
+                Ok(outcome.clone())
+            } else {
+                self.apply_due(item, &facts)
+            }
         };
         Ok(items.iter().zip(now).map(|(item, facts)| valid((*item, facts))).collect())
     }
@@ -276,7 +276,7 @@ impl Reissue {
             .map(|row| row.revision)
             .collect();
         Ok(Outcome {
-            seen: seen(facts),
+            loaded: loaded_state(facts),
             head: made
                 .last()
                 .map(|last| self.keys.chain_head(&guarantee.id, last.revision + 1, &last.content_sha256)),

@@ -63,12 +63,8 @@ pub struct Outcome {
 }
 
 impl Render {
-    pub(super) fn new(services: &App) -> Self {
-        Self {
-            clock: services.clock.clone(),
-            renderer: services.revision_renderer(),
-            documents: services.documents.clone(),
-        }
+    pub(super) fn new(app: &App) -> Self {
+        Self { clock: app.clock.clone(), renderer: app.revision_renderer(), documents: app.documents.clone() }
     }
 
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome> {
@@ -246,12 +242,12 @@ mod tests {
     #[tokio::test]
     async fn draws_documents_once_and_keeps_the_arrival() {
         let harness = Harness::new();
-        let stage = Render::new(&harness.services);
+        let stage = Render::new(&harness.app);
         let jobs = harness.up_to(NAME, &example()).await;
         let first = harness.run(&stage, &jobs).await;
         let job: RenderV1 = hosho_schema::messages::decode(&jobs[0]).unwrap();
         let stored = || {
-            let mut db = harness.services.pool.get().unwrap();
+            let mut db = harness.app.db.pool().get().unwrap();
             let (certificate, _) =
                 revision::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
             let documents = document::by_revisions(&mut db, &[&certificate.id]).unwrap().remove(0);
@@ -264,10 +260,10 @@ mod tests {
             [Kind::Certificate, Kind::Notice]
         );
         for document in &before.1 {
-            let bytes = harness.services.documents.get(&document.location).await.unwrap();
+            let bytes = harness.app.documents.get(&document.location).await.unwrap();
             assert!(bytes.starts_with(b"%PDF-1.7"));
         }
-        harness.services.clock.advance(chrono::TimeDelta::hours(1));
+        harness.app.clock.advance(chrono::TimeDelta::hours(1));
         assert_eq!(first, harness.run(&stage, &jobs).await);
         assert_eq!(before, stored());
     }
@@ -275,17 +271,17 @@ mod tests {
     #[tokio::test]
     async fn redrawing_returns_the_same_bytes() {
         let harness = Harness::new();
-        let stage = Render::new(&harness.services);
+        let stage = Render::new(&harness.app);
         let jobs = harness.up_to(NAME, &example()).await;
         let trace = crate::telemetry::Traceparent::derived("x");
         let item = Item::new(stage.decode(&jobs[0]).unwrap(), crate::broker::Lane::Live, None, trace);
         let draw = || {
             let facts =
-                stage.load(&mut harness.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
+                stage.load(&mut harness.app.db.pool().get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
             stage.decide(&item, facts).unwrap().drawn
         };
         let first = draw();
-        harness.services.clock.advance(chrono::TimeDelta::days(400));
+        harness.app.clock.advance(chrono::TimeDelta::days(400));
         assert!(first == draw(), "a document depends on when it is drawn");
     }
 
@@ -293,7 +289,7 @@ mod tests {
     async fn paper_has_no_notice() {
         let harness = Harness::new();
         let jobs = harness.up_to(NAME, &paper()).await;
-        harness.run_one(&Render::new(&harness.services), &jobs[0]).await.unwrap();
+        harness.run_one(&Render::new(&harness.app), &jobs[0]).await.unwrap();
         assert_eq!(harness.rows()["document"], 1);
     }
 
@@ -302,7 +298,7 @@ mod tests {
         let harness = Harness::new();
         // Skips the mint stage, whose payload has the same shape.
         let jobs = harness.up_to("mint", &example()).await;
-        let fault = harness.run_one(&Render::new(&harness.services), &jobs[0]).await.unwrap_err();
+        let fault = harness.run_one(&Render::new(&harness.app), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);
         assert_eq!(harness.rows().get("document"), None);
     }

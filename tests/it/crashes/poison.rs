@@ -13,6 +13,7 @@ use hosho::{
         rabbit::{Rabbit, RabbitOptions},
     },
     clock::Clock,
+    db::Db,
     fault::{Fault, Reason},
     pipeline::{
         heartbeat::Heartbeat,
@@ -114,13 +115,13 @@ fn helper_process_that_aborts() {
         let clock = Clock::system();
         let runner = Runner {
             broker: Arc::new(rabbit.clone()),
-            pool: Pool::open(database, 2).unwrap(),
+            db: Db::new(Pool::open(database, 2).unwrap()),
             heartbeat: Heartbeat::new(&clock),
             clock,
             settings: Settings {
                 batch: 256,
                 max_message_bytes: 1_000,
-                rungs: vec![RetryDelay::S1],
+                retry_delays: vec![RetryDelay::S1],
                 hold: Duration::from_mins(1),
             },
             stop: stop.clone(),

@@ -21,7 +21,7 @@ use super::*;
 
 fn settings(zone: &str, misfire: MissedRun, max_lateness: TimeDelta) -> Settings {
     Settings {
-        timetable: CronSchedule::new("0 30 1 * * *", zone).unwrap(),
+        schedule: CronSchedule::new("0 30 1 * * *", zone).unwrap(),
         misfire,
         max_lateness,
         rate: 100,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hosho::dead_letters::{Left, LeftOut, planned};
+use hosho::dead_letters::{LeftOut, LeftOutReason, planned};
 use hosho_schema::models::audit::{self, Entry};
 use hosho_schema::models::failed_message::{
     self, Attempt, DeadLetter, Filter, OPEN, Origin, Progress, Recorded, State, record,
@@ -189,10 +189,10 @@ on_both_databases! {
             let filter = Filter { ids: vec![a.id(), b.id()], free: true, ..Filter::default() };
             assert_eq!(failed_message::counts(c, &filter).unwrap(), BTreeMap::new());
             let planned = planned(c, &filter, &OPEN).unwrap();
-            let held = Left { id: a.id(), why: LeftOut::Held };
-            let resolved = Left { id: b.id(), why: LeftOut::State(State::Resolved) };
-            assert_eq!((planned.messages.len(), planned.left.len()), (0, 2));
-            assert!(planned.left.contains(&held) && planned.left.contains(&resolved), "{:?}", planned.left);
+            let held = LeftOut { id: a.id(), why: LeftOutReason::Held };
+            let resolved = LeftOut { id: b.id(), why: LeftOutReason::State(State::Resolved) };
+            assert_eq!((planned.messages.len(), planned.left_out.len()), (0, 2));
+            assert!(planned.left_out.contains(&held) && planned.left_out.contains(&resolved), "{:?}", planned.left_out);
             let row = failed_message::by_ids(c, &[&a.id()]).unwrap().remove(0).unwrap();
             let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), ..row.clone() };
             assert!(!failed_message::supersede(c, &row.id, &edited, at(108)).unwrap());

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use hosho::{clock::Clock, documents::renderer::DocumentRenderer, hex::hex};
+use hosho::{clock::Clock, documents::renderer::DocumentRenderer};
 use hosho_schema::{messages::ProductV1, snapshots::Certificate};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -40,7 +40,7 @@ fn digests(renderer: &DocumentRenderer, content: &Certificate) -> [String; 2] {
     let notice = renderer.notice(content, KEY, REGISTRY, created()).unwrap();
     let certificate =
         renderer.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
-    [notice, certificate].map(|bytes| hex(&Sha256::digest(&bytes)))
+    [notice, certificate].map(|bytes| hex::encode(Sha256::digest(&bytes)))
 }
 
 fn in_order(renderer: &DocumentRenderer) -> Vec<[String; 2]> {
@@ -119,9 +119,9 @@ fn content_key_or_date_changes_bytes() {
     let first = digests(renderer(), &content);
     let later =
         renderer().notice(&content, KEY, REGISTRY, created() + chrono::TimeDelta::seconds(1)).unwrap();
-    assert_ne!(hex(&Sha256::digest(&later)), first[0]);
+    assert_ne!(hex::encode(Sha256::digest(&later)), first[0]);
     let other = renderer().notice(&content, "Hk7mPq3RwXy7", REGISTRY, created()).unwrap();
-    assert_ne!(hex(&Sha256::digest(&other)), first[0]);
+    assert_ne!(hex::encode(Sha256::digest(&other)), first[0]);
     let mut changed = content;
     changed.amount.0 += 1;
     assert_ne!(digests(renderer(), &changed)[1], first[1]);

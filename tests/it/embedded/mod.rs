@@ -243,7 +243,7 @@ fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hosho::hex::hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The examples, processed once for all tests that only read.

@@ -95,7 +95,7 @@ fn only_the_notice_contains_the_key() {
     files.push(("the status".to_owned(), status.into_bytes()));
     for (number, key) in &keys {
         let forms =
-            [key.clone(), hosho::hex::hex(key.as_bytes()), key.chars().rev().collect(), key.to_lowercase()];
+            [key.clone(), hex::encode(key.as_bytes()), key.chars().rev().collect(), key.to_lowercase()];
         for (name, bytes) in &files {
             for form in &forms {
                 // The text of a notice is compressed, so its file does not contain the key in the clear.

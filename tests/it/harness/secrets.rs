@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use hosho::hex::hex;
 use serde_json::Value;
 
 /// Texts to search for: keys, mail addresses, names of people and companies.
@@ -103,7 +102,7 @@ fn forms(needle: &str) -> Vec<String> {
             }
         })
         .collect();
-    let digits = hex(needle.as_bytes());
+    let digits = hex::encode(needle.as_bytes());
     vec![needle.to_owned(), escaped, digits]
 }
 

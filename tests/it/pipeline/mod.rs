@@ -14,7 +14,6 @@ mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosho::hex::hex;
 use hosho_schema::{
     models::{document::Kind, mail::State},
     queries::status::{ApplicationStatus, GuaranteeStatus},
@@ -83,7 +82,7 @@ fn assert_complete(
     );
     for document in &revision.documents {
         let bytes = env.document(&document.location);
-        assert_eq!(hex(&Sha256::digest(&bytes)), document.sha256, "{context}: {:?}", document.kind);
+        assert_eq!(hex::encode(Sha256::digest(&bytes)), document.sha256, "{context}: {:?}", document.kind);
         assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{context}: {:?}", document.kind);
         let text = env.pdf_text(&document.location);
         assert!(text.contains(&guarantee.number), "{context}: {:?} lacks its number: {text}", document.kind);

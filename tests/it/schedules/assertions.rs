@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hosho::{app::App, hex::hex, mail::file_name};
+use hosho::{app::App, mail::file_name};
 use hosho_schema::{
     db::Connection,
     ids,
@@ -33,9 +33,9 @@ pub struct Totals {
 
 impl Totals {
     /// Compares the results of a schedule, adds its totals, and removes its files.
-    pub fn check(&mut self, services: &App, folder: &Path, source: &str, sent: &Sent, record: &Record) {
+    pub fn check(&mut self, app: &App, folder: &Path, source: &str, sent: &Sent, record: &Record) {
         let expected = Expected::of(sent, &record.decided);
-        let mut db = services.pool.get().unwrap();
+        let mut db = app.db.pool().get().unwrap();
         let ids: Vec<String> = expected.applications.keys().map(|id| ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let statuses: Vec<ApplicationStatus> = status(&mut db, &ids)
@@ -54,7 +54,7 @@ impl Totals {
         self.assert_numbers(&issued);
         self.assert_rows(&mut db, &expected, sent);
         assert_failed_messages(&mut db, sent);
-        assert_documents(&mut db, services, &issued);
+        assert_documents(&mut db, app, &issued);
         assert_files(folder, &issued);
         assert_events(record, &expected, source, &issued);
         clear(folder);
@@ -162,16 +162,16 @@ fn assert_failed_messages(db: &mut Connection, sent: &Sent) {
 }
 
 /// Documents rendered again from the rows of one guarantee are the stored ones.
-fn assert_documents(db: &mut Connection, services: &App, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
+fn assert_documents(db: &mut Connection, app: &App, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
     let Some((found, revision)) = electronic else { return };
     let key = authentication_key::by_guarantees(db, &[&found.guarantee.id])
         .unwrap()
         .remove(0)
         .map(|row| (row.data_key_id, row.sealed));
-    let rendered = services.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
+    let rendered = app.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
     let rendered: Vec<(Kind, String)> =
-        rendered.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
+        rendered.into_iter().map(|(kind, bytes)| (kind, hex::encode(Sha256::digest(bytes)))).collect();
     let stored: Vec<(Kind, String)> =
         revision.documents.iter().map(|document| (document.kind, document.sha256.clone())).collect();
     assert_eq!(rendered, stored, "documents of {} rendered again differ", found.guarantee.number);
@@ -184,7 +184,7 @@ fn assert_files(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     for document in issued.iter().flat_map(|(_, revision)| &revision.documents) {
         let path = documents.join(&document.location);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
-        assert_eq!(hex(&Sha256::digest(bytes)), document.sha256);
+        assert_eq!(hex::encode(Sha256::digest(bytes)), document.sha256);
         assert!(wanted.insert(path), "two certificates share {}", document.location);
     }
     assert_eq!(files(&documents), wanted, "documents, found and expected");

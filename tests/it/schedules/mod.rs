@@ -64,7 +64,7 @@ fn beginning() -> NaiveDateTime {
 struct System {
     folder: tempfile::TempDir,
     config: Config,
-    services: App,
+    app: App,
     totals: Totals,
 }
 
@@ -85,49 +85,48 @@ impl System {
             ("mail.folder", path("mail")),
         ];
         let config = Config::load(None, &overrides).unwrap();
-        let mut services = App::open(&config, CancellationToken::new()).unwrap();
-        services.clock = Clock::fixed(beginning());
-        services.mail_delivery.clock = services.clock.clone();
-        services.migrate().await.unwrap();
-        Self { folder, config, services, totals: Totals::default() }
+        let mut app = App::open(&config, CancellationToken::new()).unwrap();
+        app.clock = Clock::fixed(beginning());
+        app.mail_delivery.clock = app.clock.clone();
+        app.migrate().await.unwrap();
+        Self { folder, config, app, totals: Totals::default() }
     }
 
     /// Starts the tasks of `hosho work` without scheduled runs.
     fn start(&mut self, broker: &FaultyBroker) -> JoinSet<()> {
         let stop = broker.begin();
-        self.services.mail_delivery.stop = stop.clone();
-        let services = &self.services;
+        self.app.mail_delivery.stop = stop.clone();
+        let app = &self.app;
         let runner = Runner {
             broker: Arc::new(broker.clone()),
-            pool: services.pool.clone(),
-            clock: services.clock.clone(),
+            db: app.db.clone(),
+            clock: app.clock.clone(),
             settings: Settings {
                 batch: u16::try_from(BATCH).unwrap(),
                 max_message_bytes: self.config.work.max_message_bytes,
-                rungs: self.config.retry_delays(),
+                retry_delays: self.config.retry_delays(),
                 hold: Duration::from_secs(self.config.work.hold_seconds),
             },
             stop: stop.clone(),
-            heartbeat: Heartbeat::new(&services.clock),
-            probe: services.probe(),
+            heartbeat: Heartbeat::new(&app.clock),
+            probe: app.probe(),
             priority: hosho::pipeline::priority::Priority::default(),
         };
         let mut tasks = JoinSet::new();
         for name in NAMES {
-            assert!(stages::start(name, services, &runner, &[Lane::Live, Lane::Bulk], 1, &mut tasks));
+            assert!(stages::start(name, app, &runner, &[Lane::Live, Lane::Bulk], 1, &mut tasks));
         }
         let broker: Arc<dyn Broker> = Arc::new(broker.clone());
         for source in [Source::Dead, Source::Unrouted] {
-            let (pool, clock) = (services.pool.clone(), services.clock.clone());
-            tasks
-                .spawn(Ingester { broker: Arc::clone(&broker), pool, clock, stop: stop.clone() }.run(source));
+            let (db, clock) = (app.db.clone(), app.clock.clone());
+            tasks.spawn(Ingester { broker: Arc::clone(&broker), db, clock, stop: stop.clone() }.run(source));
         }
         tasks
     }
 
     /// Runs one schedule and compares its results with the model.
     async fn run(&mut self, broker: &FaultyBroker, mut dice: Dice, seed: u64) -> Record {
-        let clock = self.services.clock.clone();
+        let clock = self.app.clock.clone();
         clock.advance(beginning() - clock.now());
         let sent = senders::send(broker, &mut dice, seed);
         let mut process = self.start(broker);
@@ -142,7 +141,7 @@ impl System {
         process.shutdown().await;
         let record = broker.record();
         let source = senders::source(seed);
-        self.totals.check(&self.services, self.folder.path(), &source, &sent, &record);
+        self.totals.check(&self.app, self.folder.path(), &source, &sent, &record);
         record
     }
 }

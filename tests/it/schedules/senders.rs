@@ -2,7 +2,6 @@
 
 use hosho::{
     broker::{Envelope, History, Lane},
-    hex::hex,
     stages::validate,
 };
 use hosho_schema::ids;
@@ -156,7 +155,7 @@ impl Senders<'_> {
             _ => (NOWHERE, "message.unroutable", application),
         };
         let payload = body.into_bytes();
-        let sha256 = hex(&Sha256::digest(&payload));
+        let sha256 = hex::encode(Sha256::digest(&payload));
         let id = self.dice.chance(70).then(|| self.name());
         for _ in 0..=self.dice.below(2) {
             if stage == NOWHERE {

@@ -195,10 +195,10 @@ impl Shared {
                 self.began(1);
                 self.route(state, key, item);
             }
-            Destination::Wait(_, _, rung) => {
+            Destination::Wait(_, _, delay) => {
                 self.began(1);
-                state.waiting.entry(rung).or_default().push_back((now + rung.delay(), key, item));
-                return Some(rung);
+                state.waiting.entry(delay).or_default().push_back((now + delay.delay(), key, item));
+                return Some(delay);
             }
             Destination::Dead(_) => self.set_aside(state, &Key::Dead, item),
             Destination::Event(_) => {
@@ -214,10 +214,10 @@ impl Shared {
     }
 
     /// Sends due messages back to their stages. Messages of one delay are due in order.
-    fn release(&self, rung: RetryDelay) {
+    fn release(&self, delay: RetryDelay) {
         let mut state = self.lock();
         let now = Instant::now();
-        while let Some(waiting) = state.waiting.get_mut(&rung)
+        while let Some(waiting) = state.waiting.get_mut(&delay)
             && waiting.front().is_some_and(|(due, ..)| *due <= now)
             && let Some((_, key, item)) = waiting.pop_front()
         {
@@ -300,9 +300,9 @@ impl Broker for Memory {
                     count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))
                 })
                 .collect();
-            for rung in RetryDelay::ALL {
-                let ready = state.waiting.get(&rung).map_or(0, VecDeque::len) as u64;
-                depths.push(Depth { queue: names.wait(rung), ready, consumers: 0 });
+            for delay in RetryDelay::ALL {
+                let ready = state.waiting.get(&delay).map_or(0, VecDeque::len) as u64;
+                depths.push(Depth { queue: names.wait(delay), ready, consumers: 0 });
             }
             depths.push(count(names.source(Source::Dead), &Key::Dead));
             depths.push(count(names.source(Source::Unrouted), &Key::Unrouted));
@@ -329,7 +329,7 @@ impl Publisher for MemoryPublisher {
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let now = Instant::now();
-            let mut rungs: Vec<RetryDelay> = {
+            let mut delays: Vec<RetryDelay> = {
                 let mut state = self.shared.lock();
                 if state.closed {
                     return Err(BrokerError::Closed);
@@ -339,15 +339,15 @@ impl Publisher for MemoryPublisher {
                     .filter_map(|message| self.shared.accept(&mut state, message, now))
                     .collect()
             };
-            rungs.sort_unstable();
-            rungs.dedup();
-            for rung in rungs {
+            delays.sort_unstable();
+            delays.dedup();
+            for delay in delays {
                 // A timer does not keep the broker alive.
                 let shared: Weak<Shared> = Arc::downgrade(&self.shared);
                 tokio::spawn(async move {
-                    sleep_until(now + rung.delay()).await;
+                    sleep_until(now + delay.delay()).await;
                     if let Some(shared) = shared.upgrade() {
-                        shared.release(rung);
+                        shared.release(delay);
                     }
                 });
             }

@@ -1,7 +1,7 @@
 //! The stream to the broker.
 //!
 //! TLS is ours and not lapin's: lapin's own brings 44 crates, most of them for client certificates that we do
-//! not use, and the guard would have to be inside of it.
+//! not use, and the frame filter would have to be inside of it.
 
 use std::{io, path::Path, sync::Arc};
 

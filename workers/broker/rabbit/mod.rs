@@ -14,14 +14,14 @@
 //! - [`topology`]: exchanges, queues and bindings, declared and compared.
 //! - `consumer`: deliveries, slow start, requeueing.
 //! - `publisher`: publishing with confirms.
-//! - `guard`: protects lapin from hostile properties.
+//! - `frame_filter`: protects lapin from hostile properties.
 //! - `wire`: our envelope as AMQP properties and back.
-//! - [`examine`](mod@examine): version, health and clock of the broker, for `hosho doctor`.
+//! - [`diagnostics`]: version, health and clock of the broker, for `hosho doctor`.
 
 mod consumer;
+pub mod diagnostics;
 mod dial;
-pub mod examine;
-mod guard;
+mod frame_filter;
 mod publisher;
 pub mod topology;
 mod wire;
@@ -226,7 +226,7 @@ impl Rabbit {
             format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {purpose}", inner.connection_name).into());
-        let connecting = guard::connect(inner.uri.clone(), properties, inner.tls.clone());
+        let connecting = frame_filter::connect(inner.uri.clone(), properties, inner.tls.clone());
         within(CONNECT_LIMIT, operation, connecting).await
     }
 

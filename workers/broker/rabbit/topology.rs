@@ -139,9 +139,9 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
             all.push(bound(&queue, &stage_key(stage, lane), &work));
         }
     }
-    for rung in RetryDelay::ALL {
-        let name = names.wait(rung);
-        let delay = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
+    for delay in RetryDelay::ALL {
+        let name = names.wait(delay);
+        let delay = i64::try_from(delay.delay().as_millis()).unwrap_or(i64::MAX);
         let arguments = vec![
             ("x-message-ttl", Argument::Number(delay)),
             ("x-dead-letter-exchange", text(&work)),

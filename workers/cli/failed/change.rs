@@ -9,7 +9,7 @@ use super::super::{
 };
 use crate::{
     db::Db,
-    dead_letters::{Left, LeftOut},
+    dead_letters::{LeftOut, LeftOutReason},
     operations::dead_letters::{self, Direction, Noted, Selection},
 };
 
@@ -68,15 +68,15 @@ pub(super) async fn change(
 /// Messages left out that are named for each reason.
 const NAMED: usize = 10;
 
-pub(in crate::cli) fn print_left_out(left: &[Left]) {
-    let mut reasons: Vec<LeftOut> = Vec::new();
-    for one in left {
+pub(in crate::cli) fn print_left_out(left_out: &[LeftOut]) {
+    let mut reasons: Vec<LeftOutReason> = Vec::new();
+    for one in left_out {
         if !reasons.contains(&one.why) {
             reasons.push(one.why);
         }
     }
     for why in reasons {
-        let ids: Vec<&str> = left.iter().filter(|one| one.why == why).map(|one| short(&one.id)).collect();
+        let ids: Vec<&str> = left_out.iter().filter(|one| one.why == why).map(|one| short(&one.id)).collect();
         let more = if ids.len() > NAMED { " …" } else { "" };
         let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(" ");
         remark(format!("{} left out, {why}: {named}{more}", counted(ids.len(), "message")));

@@ -101,7 +101,7 @@ async fn in_editor(
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {
             Ok(_) => return Ok((payload, draft)),
-            Err(error @ OperationError::Edit(EditError::Misfits { .. }))
+            Err(error @ OperationError::Edit(EditError::Undecodable { .. }))
                 if std::io::stdin().is_terminal() =>
             {
                 remark(format!(

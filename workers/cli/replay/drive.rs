@@ -10,7 +10,6 @@ use super::{
     Context, print_replay,
 };
 use crate::{
-    app,
     broker::Lane,
     clock::Clock,
     config::Config,
@@ -31,7 +30,7 @@ pub(super) async fn drive(
         None => {
             let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
             let broker = broker::shared(config)?.broker();
-            let driver = replays::driver(&id, config, app::pool(config)?, Arc::clone(&broker), stop);
+            let driver = replays::driver(&id, config, context.db.clone(), Arc::clone(&broker), stop);
             let ended = watched(driver, Some(context.db.clone())).await;
             broker.close().await;
             ended
@@ -39,9 +38,9 @@ pub(super) async fn drive(
         Some(out) => {
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
-            let (pool, broker, stop) =
-                (embedded.app.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
-            let ended = watched(replays::driver(&id, config, pool, broker, stop), None).await;
+            let (db, broker, stop) =
+                (embedded.app.db.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
+            let ended = watched(replays::driver(&id, config, db, broker, stop), None).await;
             // The messages that follow are processed too.
             embedded.until_idle().await;
             embedded.end().await;

@@ -111,7 +111,7 @@ impl Context<'_> {
 
 fn print_replay(replay: &Replay) {
     print(format!(
-        "replay {}: {}; {} of {} resolved, {} failed again, {} under way, {} waiting",
+        "replay {}: {}; {} of {} resolved, {} failed again, {} in flight, {} waiting",
         replay.id,
         replay.state,
         replay.resolved,

@@ -5,6 +5,7 @@ mod certificate;
 mod notice;
 mod secrets;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use chrono::NaiveDateTime;
 use hosho_schema::snapshots::{self, Cancellation, Certificate};
 use rayon::prelude::*;
 
+use super::catalog;
 use super::renderer::{DocumentRenderer, RenderError};
 use super::samples::{self, KEY, REGISTRY};
 use super::templates::Templates;
@@ -222,6 +224,16 @@ fn same_document_has_the_same_bytes() {
     let (_, content) = samples::certificates().remove(8);
     assert_eq!(certificate_of(&content), certificate_of(&content));
     assert_eq!(notice_of(&content), notice_of(&content));
+}
+
+#[test]
+fn draws_every_template_with_every_sample() {
+    let drawn: BTreeSet<String> = all().into_iter().map(|drawn| drawn.name).collect();
+    let wanted = catalog::documents().flat_map(|(family, template)| {
+        let name = move |sample| format!("{}--{sample}", template.replace('/', "-"));
+        family.samples(template).into_iter().map(name)
+    });
+    assert_eq!(drawn, wanted.collect());
 }
 
 /// Run it with `HOSHO_PAPERS=<folder> cargo test --lib documents::tests`.

@@ -57,7 +57,7 @@ pub(super) struct Decided {
 }
 
 #[derive(Clone)]
-struct Seen {
+struct Earlier {
     sha256: String,
     place: Place,
     /// The number of commitments for its works before it.
@@ -69,7 +69,7 @@ pub(super) struct History {
     database: Option<Connection>,
     /// By works, oldest first.
     commitments: HashMap<String, Vec<OpenCommitment>>,
-    seen: HashMap<String, Seen>,
+    seen: HashMap<String, Earlier>,
 }
 
 /// Fails when the tables cannot be read.
@@ -140,13 +140,15 @@ impl History {
     }
 
     /// Stores an application, unless there is one with the same id: returns that.
-    fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> Option<Seen> {
+    fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> Option<Earlier> {
         if let Some(first) = self.seen.get(&key.id) {
             return Some(first.clone());
         }
         let commitments = works.and_then(|works| self.commitments.get(works)).map_or(0, Vec::len);
-        self.seen
-            .insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), commitments });
+        self.seen.insert(
+            key.id.clone(),
+            Earlier { sha256: key.sha256.clone(), place: place.clone(), commitments },
+        );
         None
     }
 

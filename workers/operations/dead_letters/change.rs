@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     audit::Operation,
     db::Db,
-    dead_letters::{self, Left, Moved, check_edit, diff, masked_path, masked_text},
+    dead_letters::{self, LeftOut, Moved, check_edit, diff, masked_path, masked_text},
     operations::{
         Error,
         identifier::{Kind, complete},
@@ -42,7 +42,7 @@ pub struct Changed {
     /// `null` when nothing was changed.
     pub operation: Option<String>,
     pub messages: Vec<String>,
-    pub left_out: Vec<Left>,
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Moves messages; `dry_run` only finds out which.
@@ -59,9 +59,9 @@ pub async fn change(
         Direction::Discard => dead_letters::discard(db, &operation, &filter),
         Direction::Restore => dead_letters::restore(db, &operation, &filter),
     });
-    let Moved { messages, left } = moved.await?;
+    let Moved { messages, left_out } = moved.await?;
     let messages: Vec<String> = messages.into_iter().map(|(id, _)| id).collect();
-    Ok(Changed { operation: id.filter(|_| !messages.is_empty()), messages, left_out: left })
+    Ok(Changed { operation: id.filter(|_| !messages.is_empty()), messages, left_out })
 }
 
 #[derive(Debug, Serialize)]

@@ -16,9 +16,8 @@ use super::Summary;
 use crate::{
     audit::Operation,
     db::Db,
-    dead_letters::{self, advice, masked, masked_headers, masked_word, misfit_text},
+    dead_letters::{self, advice, field_error_text, masked, masked_headers, masked_word},
     fault::Reason,
-    hex::hex,
     operations::{
         Error,
         audit::Entry,
@@ -106,7 +105,7 @@ fn decode_errors(row: &FailedMessage) -> Vec<String> {
     let text = |error: &FieldError| match error.fault {
         // The words of a parser may repeat a value.
         FieldFault::Other(_) => format!("{}: does not fit", error.path),
-        _ => misfit_text(error),
+        _ => field_error_text(error),
     };
     errors.iter().map(text).collect()
 }
@@ -152,7 +151,7 @@ fn exported(row: &FailedMessage, reveal: bool) -> Exported {
         headers: headers(row, reveal),
         traceparent: row.traceparent.as_ref().map(trace),
         payload_sha256: row.payload_sha256.clone(),
-        payload_hex: (payload.is_none() && reveal).then(|| hex(&row.payload)),
+        payload_hex: (payload.is_none() && reveal).then(|| hex::encode(&row.payload)),
         payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
     }
 }

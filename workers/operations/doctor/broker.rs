@@ -7,7 +7,7 @@ use crate::{
         Depth,
         rabbit::{
             Rabbit,
-            examine::{Examination, examine},
+            diagnostics::{Diagnostics, diagnose},
         },
     },
     clock::Clock,
@@ -35,7 +35,7 @@ pub(super) async fn check(config: &Config, has_database: bool) -> Vec<Finding> {
 
 async fn check_rabbit(rabbit: &Rabbit, config: &Config, has_database: bool) -> Vec<Finding> {
     let here = Clock::system().now();
-    let server = match examine(rabbit).await {
+    let server = match diagnose(rabbit).await {
         Ok(server) => server,
         Err(error) => {
             let hint = if error.is_denied() {
@@ -56,7 +56,7 @@ async fn check_rabbit(rabbit: &Rabbit, config: &Config, has_database: bool) -> V
     findings
 }
 
-fn version(server: &Examination) -> Finding {
+fn version(server: &Diagnostics) -> Finding {
     let version: Vec<u32> = server.version.split('.').map_while(|part| part.parse().ok()).collect();
     let named = format!("{} {}", server.product, server.version);
     if version.as_slice() < [3, 10].as_slice() {
@@ -66,7 +66,7 @@ fn version(server: &Examination) -> Finding {
     Finding::ok("broker", named)
 }
 
-fn capabilities(server: &Examination) -> Finding {
+fn capabilities(server: &Diagnostics) -> Finding {
     let needed = ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "connection.blocked"];
     let has = |needed: &&str| server.capabilities.iter().any(|name| name == needed);
     let lacking: Vec<&str> = needed.into_iter().filter(|needed| !has(needed)).collect();
@@ -77,7 +77,7 @@ fn capabilities(server: &Examination) -> Finding {
     Finding::failure("capabilities", text, "install RabbitMQ 3.10 or newer")
 }
 
-fn alarms(server: &Examination) -> Finding {
+fn alarms(server: &Diagnostics) -> Finding {
     match server.confirmed_in {
         Some(time) => {
             Finding::ok("alarms", format!("none: a message was confirmed within {} ms", time.as_millis()))

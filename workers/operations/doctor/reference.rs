@@ -40,7 +40,7 @@ pub(super) fn fonts(config: &Config) -> Finding {
 }
 
 pub(super) fn templates(config: &Config) -> Finding {
-    let rendered = app::proved_press(config).map(|_| "every template renders with every sample");
+    let rendered = app::checked_renderer(config).map(|_| "every template renders with every sample");
     let hint = "run `hosho templates check`: it names the place";
     Finding::of("templates", rendered.map_err(|error| chain(&error)), hint)
 }

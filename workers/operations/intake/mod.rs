@@ -2,7 +2,7 @@
 
 pub mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use hosho_schema::messages::contract;
 use serde::Serialize;
@@ -14,7 +14,6 @@ use crate::{
     broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, memory::Memory},
     config::Config,
     fault::chain,
-    hex::hex,
     jobs::recover,
     stages::{self, amend, validate},
     worker::Embedded,
@@ -88,7 +87,7 @@ pub fn message(record: &Record) -> Outgoing {
     Outgoing {
         destination: Destination::Stage(stage, Lane::Live),
         envelope: Envelope {
-            message_id: Some(format!("sha256:{}", hex(&Sha256::digest(&record.payload)))),
+            message_id: Some(format!("sha256:{}", hex::encode(Sha256::digest(&record.payload)))),
             message_type: kind,
             correlation_id: None,
             traceparent: None,
@@ -121,10 +120,9 @@ pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<u
 }
 
 /// Publishes what an earlier run left between two stages, as the database has it.
-async fn resume(app: &Arc<App>, broker: &dyn Broker) -> Result<usize, Error> {
-    let from = Arc::clone(app);
-    let found = tokio::task::spawn_blocking(move || recover::everything(&from));
-    let messages = found.await.map_err(Error::unavailable)??;
+async fn resume(app: &App, broker: &dyn Broker) -> Result<usize, Error> {
+    let now = app.clock.now();
+    let messages = app.db.call(move |db| recover::everything(db, now)).await?;
     let count = messages.len();
     broker.publisher().await?.publish(messages).await?;
     Ok(count)

@@ -72,11 +72,11 @@ pub struct Outcome {
 }
 
 impl Amend {
-    pub(super) fn new(services: &App) -> Self {
+    pub(super) fn new(app: &App) -> Self {
         Self {
-            clock: services.clock.clone(),
-            data: Arc::clone(&services.data),
-            fonts: Arc::clone(services.renderer.fonts()),
+            clock: app.clock.clone(),
+            data: Arc::clone(&app.data),
+            fonts: Arc::clone(app.renderer.fonts()),
         }
     }
 
@@ -195,7 +195,7 @@ fn unidentified(payload: &[u8]) -> Fault {
             Some(_) => {}
         }
     }
-    decode::unfit("a change", &missing, &misshapen)
+    decode::unfit("a change", &missing, &misshapen, 0)
 }
 
 fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content> {

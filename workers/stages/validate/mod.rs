@@ -86,11 +86,11 @@ struct Identity {
 }
 
 impl Validate {
-    pub(super) fn new(services: &App) -> Self {
+    pub(super) fn new(app: &App) -> Self {
         Self {
-            clock: services.clock.clone(),
-            data: Arc::clone(&services.data),
-            fonts: Arc::clone(services.renderer.fonts()),
+            clock: app.clock.clone(),
+            data: Arc::clone(&app.data),
+            fonts: Arc::clone(app.renderer.fonts()),
         }
     }
 
@@ -100,7 +100,7 @@ impl Validate {
                 let received_on = wareki::in_tokyo(now).date_naive();
                 decide::judge(application, &self.data, &self.fonts, received_on)
             }
-            Err(misfits) => Judged::unreadable(misfits.clone()),
+            Err(errors) => Judged::unreadable(errors.clone()),
         }
     }
 }
@@ -310,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn accepts_application_and_publishes_one_issue_per_line() {
         let harness = Harness::new();
-        let messages = harness.run_one(&Validate::new(&harness.services), &example()).await.unwrap();
+        let messages = harness.run_one(&Validate::new(&harness.app), &example()).await.unwrap();
         let accepted: ApplicationAcceptedV1 = event(&messages);
         assert_eq!(accepted.products.len(), 2);
         let jobs = messages.iter().filter(|message| {
@@ -331,7 +331,7 @@ mod tests {
     #[tokio::test]
     async fn second_run_publishes_the_same_messages() {
         let harness = Harness::new();
-        let stage = Validate::new(&harness.services);
+        let stage = Validate::new(&harness.app);
         let verdicts = harness.run(&stage, &[example(), example()]).await;
         let again = harness.run_one(&stage, &example()).await;
         assert_eq!(verdicts[0], verdicts[1]);
@@ -347,8 +347,7 @@ mod tests {
             application["obligee"] = "atlantis".into();
             application["works"]["contract_price"] = "-5".into();
         });
-        let verdicts =
-            harness.run(&Validate::new(&harness.services), &[broken, b"{".to_vec(), example()]).await;
+        let verdicts = harness.run(&Validate::new(&harness.app), &[broken, b"{".to_vec(), example()]).await;
         let rejected: ApplicationRejectedV1 = event(verdicts[0].as_ref().unwrap());
         let codes: Vec<&str> = rejected.violations.iter().map(|violation| violation.code.as_str()).collect();
         assert_eq!(codes, ["obligee.unknown", "amount.not_positive"]);
@@ -359,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn rejects_other_content_under_the_same_id() {
         let harness = Harness::new();
-        let stage = Validate::new(&harness.services);
+        let stage = Validate::new(&harness.app);
         harness.run_one(&stage, &example()).await.unwrap();
         let other = changed(|application| application["works"]["name"] = "別の工事".into());
         let messages = harness.run_one(&stage, &other).await.unwrap();
@@ -375,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn rejects_malformed_message_with_readable_source_and_id() {
         let harness = Harness::new();
-        let stage = Validate::new(&harness.services);
+        let stage = Validate::new(&harness.app);
         let misshapen = changed(|application| application["works"]["colour"] = "red".into());
         let rejected: ApplicationRejectedV1 = event(&harness.run_one(&stage, &misshapen).await.unwrap());
         assert_eq!(rejected.violations[0].code, "message.malformed");

@@ -58,7 +58,7 @@ pub(super) async fn connect(
 ) -> Result<Connection, lapin::Error> {
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Guarded(Tokio::current())));
     let open = async move |uri: AMQPUri, _: Runtime<RuntimeParts<Tokio, Guarded>>| {
-        // Plain to lapin: the encryption is inside, so that the guard reads clear text.
+        // Plain to lapin: the encryption is inside, so that the filter reads clear text.
         Ok(AsyncTcpStream::Plain(Guard::new(dial(&uri, tls.as_ref()).await?)))
     };
     Connection::connector(uri, runtime, open, properties).await
@@ -160,7 +160,7 @@ impl AsyncWrite for Guard {
 struct Filter {
     /// A frame that has not come completely, or its head.
     partial: Vec<u8>,
-    /// Bytes of the frame under way that pass without a look.
+    /// Bytes of the current frame that pass unchecked.
     passing: usize,
     /// It is not AMQP that comes: lapin shall say so.
     lost: bool,

@@ -25,12 +25,12 @@ use super::{
 };
 use crate::broker::BrokerError;
 
-const EXAMINE: &str = "ask the broker";
+const DIAGNOSE: &str = "ask the broker";
 
 const TAKE_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
-pub struct Examination {
+pub struct Diagnostics {
     pub product: String,
     /// Such as `3.10.8`.
     pub version: String,
@@ -44,7 +44,7 @@ pub struct Examination {
     pub clock: Option<NaiveDateTime>,
 }
 
-pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
+pub async fn diagnose(rabbit: &Rabbit) -> Result<Diagnostics, BrokerError> {
     let properties = match timeout(CONNECT_LIMIT, greeting(rabbit)).await {
         Ok(Ok(properties)) => properties,
         Ok(Err(error)) => return Err(unavailable("read the greeting of the broker", error)),
@@ -61,7 +61,7 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
         }
         _ => Vec::new(),
     };
-    let mut found = Examination {
+    let mut found = Diagnostics {
         product: text("product"),
         version: text("version"),
         capabilities,
@@ -69,15 +69,15 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
         is_blocked: false,
         clock: None,
     };
-    let channel = rabbit.channel(&rabbit.inner.publishing, EXAMINE).await?;
-    let last = temporary_queue(&channel, EXAMINE, &[]).await?;
+    let channel = rabbit.channel(&rabbit.inner.publishing, DIAGNOSE).await?;
+    let last = temporary_queue(&channel, DIAGNOSE, &[]).await?;
     let arguments = [
         ("x-message-ttl", AMQPValue::LongLongInt(0)),
         ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
         ("x-dead-letter-routing-key", AMQPValue::LongString(last.as_str().into())),
     ];
-    let first = temporary_queue(&channel, EXAMINE, &arguments).await?;
-    answer(EXAMINE, channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let first = temporary_queue(&channel, DIAGNOSE, &arguments).await?;
+    answer(DIAGNOSE, channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let began = Instant::now();
     let publishing = channel.basic_publish(
         short(""),
@@ -128,7 +128,7 @@ async fn clock(channel: &Channel, queue: ShortString) -> Result<Option<NaiveDate
     let began = Instant::now();
     while began.elapsed() < TAKE_LIMIT {
         let getting = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true });
-        if let Some(message) = answer(EXAMINE, getting).await? {
+        if let Some(message) = answer(DIAGNOSE, getting).await? {
             let headers = message.delivery.properties.headers().clone().unwrap_or_default();
             return Ok(wire::death(&headers).and_then(|death| death.at));
         }

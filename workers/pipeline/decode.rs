@@ -62,7 +62,7 @@ pub fn not_json(error: &DecodeError) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use hosho_schema::messages::MintV1;
+    use hosho_schema::messages::{ApplicationV1, MintV1};
 
     use super::*;
 
@@ -72,8 +72,11 @@ mod tests {
         assert_eq!(text("{}"), "the body is JSON, but not mint.v1; missing: guarantee, revision");
         assert_eq!(
             text(r#"{"guarantee":"taro","revision":"taro","taro":1}"#),
-            "the body is JSON, but not mint.v1; not as in the contract: revision; fields that are not in the contract: 1"
+            "the body is JSON, but not mint.v1; not as in the contract: revision"
         );
+        let error = messages::decode::<ApplicationV1>(br#"{"taro":1}"#).unwrap_err();
+        let text_of_unknown = undecodable::<ApplicationV1>(br#"{"taro":1}"#, &error).text;
+        assert!(text_of_unknown.ends_with("; fields that are not in the contract: 1"), "{text_of_unknown}");
         assert_eq!(text(r#"["taro"]"#), "the body is JSON, but not mint.v1; not as in the contract: $");
         assert_eq!(
             text(r#"{"guarantee":"#),

@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error, exit_code, output, print, print_beside, print_table, print_text, printable, progress_bar,
     selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
-    table,
-    text::{counted, cut, options, shown, stacked},
+    text::{counted, cut, options, shown, stacked, table},
 };
 use crate::{
     audit::Operation,
@@ -144,14 +143,14 @@ fn print_list(found: &Page<RunProgress>, page: PageArgs) {
     if found.items.is_empty() {
         return print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
     }
-    let mut rows = table(["run", "scheduled", "began", "state, done and failed", "reason"]);
+    let mut rows = table(["run", "scheduled", "began", "state", "reason"]);
     for run in &found.items {
         rows.add_row([
             short(&run.run).to_owned(),
             run.scheduled_for.map_or_else(|| "manually".to_owned(), |at| stacked(Some(at))),
             stacked(Some(run.created_at)),
             format!(
-                "{}\n{} of {} done\n{} failed, {} a second",
+                "{}\n{} of {} done\n{} failed\n{} a second",
                 run.state.replace('_', " "),
                 run.done,
                 run.total,

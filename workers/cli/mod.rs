@@ -365,12 +365,21 @@ fn print_table(mut table: Table) {
     print(table);
 }
 
+/// The width of the longest word. Japanese has no spaces: a name stays whole, a sentence does not.
+fn longest_word(text: &str) -> usize {
+    const LONGEST_NAME: usize = 20;
+    let width = |word: &str| {
+        if word.width() > LONGEST_NAME { wrap::longest_part(word) } else { word.width() }
+    };
+    text.split_whitespace().map(width).max().unwrap_or_default()
+}
+
 fn keep_words(table: &mut Table) {
     let contents = table.column_max_content_widths();
     let rows = || table.header().into_iter().chain(table.row_iter());
     let longest = |column: usize| {
         let cells = rows().filter_map(|row| row.cell_iter().nth(column));
-        cells.map(|cell| wrap::longest_word(&cell.content())).max().unwrap_or_default()
+        cells.map(|cell| longest_word(&cell.content())).max().unwrap_or_default()
     };
     let is_fixed: Vec<bool> = table.column_iter().map(|column| column.constraint().is_some()).collect();
     let mut widths: Vec<usize> = (0..contents.len())

@@ -114,14 +114,13 @@ async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
 
 fn print_report(report: &Report) {
     if !report.guarantees.is_empty() {
-        let mut rows = table(["application", "product", "number", "notice", "mail", ""]);
+        let mut rows = table(["application", "product", "number, notice", "mail", ""]);
         for line in &report.guarantees {
             let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
             rows.add_row([
                 printable(&line.id),
                 product,
-                line.number.clone(),
-                path_or_dash(line.notice.as_deref()),
+                format!("{}\n{}", line.number, path_or_dash(line.notice.as_deref())),
                 line.mail.to_owned(),
                 line.result.to_owned(),
             ]);
@@ -134,11 +133,10 @@ fn print_report(report: &Report) {
             let state = if line.state == "pending" { "pending until the night" } else { line.state };
             rows.add_row([
                 printable(&line.id),
-                line.number.clone(),
                 line.version.to_string(),
                 line.what.clone(),
                 state.to_owned(),
-                path_or_dash(line.certificate.as_deref()),
+                format!("{}\n{}", line.number, path_or_dash(line.certificate.as_deref())),
             ]);
         }
         print_table(rows);

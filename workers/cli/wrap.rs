@@ -42,7 +42,7 @@ pub(super) fn hanging(prefix: &str, text: &str, indent: usize, width: usize) -> 
 }
 
 /// The width of the longest part of a text that does not break.
-pub(super) fn longest_word(text: &str) -> usize {
+pub(super) fn longest_part(text: &str) -> usize {
     let ends = [0].into_iter().chain(breaks(text)).collect::<Vec<_>>();
     ends.windows(2).map(|ends| text[ends[0]..ends[1]].trim_end().width()).max().unwrap_or_default()
 }
@@ -134,8 +134,8 @@ mod tests {
     fn breaks_latin_text_at_spaces_only() {
         let text = "start a run with --dry-run, or read docs/operations.md";
         assert_eq!(wrapped(text, 22), ["start a run with ", "--dry-run, or read ", "docs/operations.md"]);
-        assert_eq!(longest_word(text), "docs/operations.md".len());
-        assert_eq!(longest_word("保証金額 --out"), "--out".len());
+        assert_eq!(longest_part(text), "docs/operations.md".len());
+        assert_eq!(longest_part("保証金額 --out"), "--out".len());
     }
 
     #[test]

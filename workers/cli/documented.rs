@@ -14,7 +14,9 @@ const LONGEST: usize = 120;
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {
-        std::fs::read_dir(path).unwrap().for_each(|entry| files(&entry.unwrap().path(), found));
+        for entry in std::fs::read_dir(path).unwrap() {
+            files(&entry.unwrap().path(), found);
+        }
     } else if path.extension().is_some_and(|end| ["rs", "md", "toml"].iter().any(|one| end == *one)) {
         found.push(path.to_owned());
     }
@@ -37,16 +39,13 @@ fn examples(text: &str) -> Vec<String> {
 
 /// Commands between backticks.
 fn mentions(text: &str) -> Vec<String> {
-    let ends = |rest: &str| rest.find('`').filter(|end| *end < LONGEST).map(|end| rest[..end].to_owned());
-    let found = text.match_indices("`hosho ").filter_map(|(at, _)| ends(&text[at + 1..]));
-    found
-        .map(|one| {
-            one.split_whitespace()
-                .filter(|word| *word != "///" && *word != "//!")
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
-        .collect()
+    let until_end =
+        |rest: &str| rest.find('`').filter(|end| *end < LONGEST).map(|end| rest[..end].to_owned());
+    let found = text.match_indices("`hosho ").filter_map(|(at, _)| until_end(&text[at + 1..]));
+    let is_marker = |word: &&str| matches!(*word, "//" | "///" | "//!");
+    let one_line =
+        |one: String| one.split_whitespace().filter(|word| !is_marker(word)).collect::<Vec<_>>().join(" ");
+    found.map(one_line).map(|one| one.split(" | ").next().unwrap_or_default().to_owned()).collect()
 }
 
 /// The arguments of a command, split as a shell does.
@@ -126,7 +125,9 @@ fn problems(text: &str) -> (usize, Vec<String>) {
 fn program_has_every_documented_command() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    PLACES.iter().for_each(|place| files(&root.join(place), &mut found));
+    for place in PLACES {
+        files(&root.join(place), &mut found);
+    }
     let (mut count, mut wrong) = (0, Vec::new());
     for file in found.iter().filter(|file| !file.ends_with("cli/documented.rs")) {
         let (named, problems) = problems(&std::fs::read_to_string(file).unwrap());
@@ -157,7 +158,9 @@ fn finds_commands_that_do_not_exist() {
 fn hints_contain_no_question() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    ["workers/cli", "workers/operations"].iter().for_each(|place| files(&root.join(place), &mut found));
+    for place in ["workers/cli", "workers/operations"] {
+        files(&root.join(place), &mut found);
+    }
     let is_question = |line: &str| {
         let ends = line.match_indices("?\"").map(|(at, _)| line[..at].chars().next_back());
         ends.flatten().any(|last| last.is_alphanumeric() || "`)".contains(last))

@@ -460,18 +460,9 @@ mod tests {
 
     #[test]
     fn tables_break_between_words() {
-        let mut rows = table(["number", "scheduled", "state", "total", "a second", "began", "why", "reason"]);
-        rows.set_width(80).add_row([
-            "31075-00001M",
-            "manually",
-            "complete",
-            "3",
-            "3.6",
-            "2026-12-01",
-            "a",
-            "b",
-        ]);
-        rows.add_row(["", "", "", "", "", "", &"because ".repeat(9), &"髙 保証契約 ".repeat(9)]);
+        let mut rows = table(["number", "scheduled", "state", "began", "why", "reason"]);
+        rows.set_width(80).add_row(["31075-00001M", "manually", "complete", "2026-12-01", "a", "b"]);
+        rows.add_row(["", "", "", "", &"because ".repeat(9), &"髙 保証契約 ".repeat(9)]);
         keep_words(&mut rows);
         let text = rows.to_string();
         assert!(text.lines().all(|line| line.width() <= 80), "{text}");

@@ -28,7 +28,7 @@ pub struct TemplateCheck {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(|check| format!("\n{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<String>())]
+#[error("{}", .0.iter().map(|check| format!("\n{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().concat())]
 pub struct TemplatesFailed(Vec<TemplateCheck>);
 
 pub struct Preview {

@@ -143,12 +143,16 @@ impl From<DbError> for Fault {
 }
 
 /// An error and all its causes in one line.
+/// A cause that the error before it ends with is not repeated.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let reason = cause.to_string();
+        if !text.ends_with(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
         source = cause.source();
     }
     text
@@ -166,6 +170,18 @@ mod tests {
             assert_eq!(Reason::of_code(reason.code()), Some(*reason));
         }
         assert_eq!(Reason::of_code("nothing"), None);
+    }
+
+    #[test]
+    fn chain_names_each_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+        let refused = || Some(Box::new(Layer("refused", None)));
+        assert_eq!(chain(&Layer("no broker", refused())), "no broker: refused");
+        let error = Layer("no broker", Some(Box::new(Layer("IO error: refused", refused()))));
+        assert_eq!(chain(&error), "no broker: IO error: refused");
     }
 
     #[test]

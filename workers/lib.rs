@@ -23,6 +23,7 @@ pub mod schedule;
 pub mod secret;
 pub mod stages;
 pub mod telemetry;
+pub mod text;
 pub mod worker;
 
 pub use hosho_domain as domain;

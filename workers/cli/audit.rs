@@ -6,9 +6,9 @@ use hosho_schema::models::audit::Filter;
 use serde_json::Value;
 
 use super::{
-    Error, harmless_json, output, print, printable,
+    Error, harmless_json, output, print_text, printable,
     selection::{DatabaseArgs, PageArgs, beginning, filled, name, open_database},
-    text::{cut, shown},
+    text::{cut, options, shown},
 };
 use crate::{
     clock::Clock,
@@ -68,14 +68,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         since: args.since.as_deref().map(|text| time::parse("--since", text, now)).transpose()?,
     };
     let entries = audit::list(&db, filter, args.page.request()).await?;
-    let print_rows = |entries: &[Entry]| entries.iter().for_each(|entry| print(lines(entry)));
+    let print_rows = |entries: &[Entry]| entries.iter().for_each(|entry| print_text(lines(entry)));
     output(args.json, &entries, |entries| args.page.print(entries, "No entries.", print_rows))
 }
 
 pub(super) fn lines(entry: &Entry) -> String {
     let change = match (&entry.before, &entry.after) {
         (None, None) => String::new(),
-        (before, after) => format!(": {} → {}", side(before.as_ref()), side(after.as_ref())),
+        (before, after) => format!(": {} → {}", side(entry, before.as_ref()), side(entry, after.as_ref())),
     };
     let reason =
         if entry.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&entry.reason)) };
@@ -92,8 +92,12 @@ pub(super) fn lines(entry: &Entry) -> String {
 /// Characters of one side of a change; `--json` prints all of it.
 const LONGEST: usize = 200;
 
-fn side(value: Option<&Value>) -> String {
+fn side(entry: &Entry, value: Option<&Value>) -> String {
     match value {
+        // The selection of a run or replay.
+        Some(value @ Value::Object(_)) if matches!(entry.kind.as_str(), "job_run" | "replay") => {
+            cut(&printable(&options(value)), LONGEST)
+        }
         Some(Value::String(text)) => cut(&printable(text), LONGEST),
         Some(value) => cut(&harmless_json(&value.to_string()), LONGEST),
         None => "-".to_owned(),

@@ -7,10 +7,9 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, exit_code, output, print, printable, progress_bar,
+    Error, exit_code, output, print, print_beside, print_table, print_text, printable, progress_bar,
     selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
-    table,
-    text::{counted, shown},
+    text::{counted, cut, options, shown, stacked, table},
 };
 use crate::{
     audit::Operation,
@@ -102,6 +101,9 @@ struct ActionArgs {
     json: bool,
 }
 
+/// Characters of a selection that are shown.
+const LONGEST: usize = 200;
+
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
@@ -141,22 +143,24 @@ fn print_list(found: &Page<RunProgress>, page: PageArgs) {
     if found.items.is_empty() {
         return print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
     }
-    let mut rows =
-        table(["run", "scheduled", "state", "total", "done", "failed", "a second", "began", "reason"]);
+    let mut rows = table(["run", "scheduled", "began", "state", "reason"]);
     for run in &found.items {
         rows.add_row([
             short(&run.run).to_owned(),
-            run.scheduled_for.map_or_else(|| "by hand".to_owned(), shown),
-            run.state.replace('_', " "),
-            run.total.to_string(),
-            run.done.to_string(),
-            run.failed.to_string(),
-            run.pace.to_string(),
-            shown(run.created_at),
+            run.scheduled_for.map_or_else(|| "manually".to_owned(), |at| stacked(Some(at))),
+            stacked(Some(run.created_at)),
+            format!(
+                "{}\n{} of {} done\n{} failed\n{} a second",
+                run.state.replace('_', " "),
+                run.done,
+                run.total,
+                run.failed,
+                run.pace
+            ),
             printable(run.note.as_ref().unwrap_or(&run.reason)),
         ]);
     }
-    print(rows);
+    print_table(rows);
     print("Times are of Asia/Tokyo.");
     if let Some(more) = page.position(found) {
         print(more);
@@ -181,8 +185,9 @@ pub(super) async fn begin(
     }
     broker::require(out, config)?;
     if count == 0 {
-        print(if args.json { "null" } else { "There is nothing to do." });
-        return Ok(ExitCode::SUCCESS);
+        // As a run, without an identifier.
+        let nothing = serde_json::json!({ "run": null, "total": 0, "done": 0, "failed": 0 });
+        return output(args.json, &nothing, |_| print("There is nothing to do."));
     }
     let order = Order { selection, rate: args.rate.unwrap_or(config.batch.rate), slot: None };
     if let Some(out) = out {
@@ -191,7 +196,7 @@ pub(super) async fn begin(
     let run = runs.begin(&operation, &order).await?;
     if args.detach {
         return output(args.json, &run.id, |id| {
-            print(format!("run {id} has begun; `hosho batch show {}`", short(id)));
+            print_text(format!("run {id} has begun; `hosho batch show {}` shows its progress", short(id)));
         });
     }
     follow(runs, &run.id, args, worker::stop_on_signal().map_err(Error::unavailable)?).await
@@ -228,7 +233,7 @@ async fn drive(
     embedded.end().await;
     if !done {
         return Err(Error::conflict("interrupted; finished work is kept")
-            .hint("`hosho batch start` or the same command continues it"));
+            .hint("run the same command again, or `hosho batch start`, to continue it"));
     }
     end(runs, &run.id, args).await
 }
@@ -246,7 +251,7 @@ async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) 
         tokio::select! {
             () = stop.cancelled() => {
                 bar.finish_and_clear();
-                print(format!("The run continues; `hosho batch show {}`", short(id)));
+                print_text(format!("The run continues; `hosho batch show {}` shows its progress", short(id)));
                 return Ok(ExitCode::SUCCESS);
             }
             () = tokio::time::sleep(POLL) => {}
@@ -272,33 +277,35 @@ async fn print_run(runs: &Runs, id: &str, json: bool) -> Result<RunProgress, Err
 }
 
 fn print_progress(run: &RunProgress, failed: &[Failed]) {
-    let origin =
-        run.scheduled_for.map_or_else(|| "by hand".to_owned(), |at| format!("scheduled for {}", shown(at)));
-    print(format!("run {}  {} {origin}: {}", run.run, run.job, run.state.replace('_', " ")));
-    print(format!("  {} ({})", printable(&run.reason), printable(&run.actor)));
-    print(format!("  began      {} (Asia/Tokyo)", shown(run.created_at)));
+    let origin = run
+        .scheduled_for
+        .map_or_else(|| ", started manually".to_owned(), |at| format!(" scheduled for {}", shown(at)));
+    let line = |label: &str, text: String| print_beside(&format!("  {label:<11}"), text);
+    print_text(format!("run {}  {}{origin}: {}", run.run, run.job, run.state.replace('_', " ")));
+    print_text(format!("  {} ({})", printable(&run.reason), printable(&run.actor)));
+    line("began", format!("{} (Asia/Tokyo)", shown(run.created_at)));
     if let Some(finished_at) = run.finished_at {
-        print(format!("  ended      {}", shown(finished_at)));
+        line("ended", shown(finished_at));
     }
-    print(format!("  selection  {}", printable(&run.selection.to_string())));
-    print(format!("  total      {}, selected {}, in progress {}", run.total, run.selected, run.queued));
-    print(format!(
-        "  done       {} ({} re-issued, {} drawn again, {} with nothing to do)",
-        run.done, run.reissued, run.redrawn, run.unchanged
-    ));
-    print(format!("  failed     {}", run.failed));
+    line("selection", cut(&printable(&options(&run.selection)), LONGEST));
+    line("total", format!("{}, selected {}, in progress {}", run.total, run.selected, run.queued));
+    line(
+        "done",
+        format!(
+            "{} ({} re-issued, {} drawn again, {} with nothing to do)",
+            run.done, run.reissued, run.redrawn, run.unchanged
+        ),
+    );
+    line("failed", run.failed.to_string());
     let left = run
         .left_seconds
         .map(|left| format!(", about {}:{:02}:{:02} left", left / 3_600, left / 60 % 60, left % 60));
-    print(format!("  pace       {} a second, at most {}{}", run.pace, run.rate, left.unwrap_or_default()));
-    print(format!("  checkpoint {}", if run.checkpoint.is_empty() { "-" } else { &run.checkpoint }));
-    print(format!(
-        "  driver     {}, taken over {}",
-        run.driver.as_deref().map_or_else(|| "-".to_owned(), printable),
-        counted(run.takeovers, "time")
-    ));
+    line("pace", format!("{} a second, at most {}{}", run.pace, run.rate, left.unwrap_or_default()));
+    line("checkpoint", if run.checkpoint.is_empty() { "-".to_owned() } else { run.checkpoint.clone() });
+    let driver = run.driver.as_deref().map_or_else(|| "-".to_owned(), printable);
+    line("driver", format!("{driver}, taken over {}", counted(run.takeovers, "time")));
     if let Some(note) = &run.note {
-        print(format!("  note       {}", printable(note)));
+        line("note", printable(note));
     }
     if failed.is_empty() {
         return;
@@ -313,5 +320,5 @@ fn print_progress(run: &RunProgress, failed: &[Failed]) {
             printable(&one.text),
         ]);
     }
-    print(rows);
+    print_table(rows);
 }

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::{Error, name_of, output, print, printable, selection::DatabaseArgs, text::counted};
+use super::{
+    Error, name_of, output, print, print_beside, printable_lines, selection::DatabaseArgs, text::counted,
+};
 use crate::{
     config::Config,
     operations::doctor::{self, Finding, Severity},
@@ -51,8 +53,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 
 fn print_finding(finding: &Finding) {
     let severity = name_of(finding.severity);
-    print(format!("{severity:<7}  {:<18}  {}", finding.code, printable(&finding.text)));
+    print_beside(&format!("{severity:<7}  {:<18}  ", finding.code), printable_lines(&finding.text));
     if let Some(hint) = &finding.hint {
-        print(format!("         {:<18}  → {}", "", printable(hint)));
+        print_beside(&format!("         {:<18}  → ", ""), printable_lines(hint));
     }
 }

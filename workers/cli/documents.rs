@@ -3,7 +3,8 @@
 use std::{process::ExitCode, sync::OnceLock};
 
 use super::{
-    Error, exit_code, name_of, output, print, printable, progress_bar, selection::open_database, table,
+    Error, exit_code, name_of, output, print_table, print_text, printable, progress_bar,
+    selection::open_database, table,
 };
 use crate::{
     config::Config,
@@ -87,11 +88,11 @@ fn print_report(report: &Report) {
                 &printable(more),
             ]);
         }
-        print(rows);
+        print_table(rows);
     }
     let counts: Vec<String> =
         report.counts.iter().map(|(verdict, count)| format!("{count} {}", name_of(verdict))).collect();
-    print(match report.total() {
+    print_text(match report.total() {
         0 => "there are no documents".to_owned(),
         1 if report.all_same() => "1 document verified, identical".to_owned(),
         total if report.all_same() => format!("{total} documents verified, all identical"),

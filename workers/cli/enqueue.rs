@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Error, exit_code, output, print, printable, progress_bar};
+use super::{Error, exit_code, output, print, print_text, printable, progress_bar};
 use crate::{
     config::Config,
     operations::{
@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     output(args.json, &published, |Published { read, confirmed, unconfirmed }| {
         print(format!("{read} read, {confirmed} confirmed, {} not confirmed", unconfirmed.len()));
         for line in unconfirmed {
-            print(format!("  {}: {}", printable(&line.place), printable(&line.problem)));
+            print_text(format!("  {}: {}", printable(&line.place), printable(&line.problem)));
         }
     })?;
     Ok(exit_code(!published.unconfirmed.is_empty()))

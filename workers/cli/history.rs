@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use hosho_schema::{messages::ViolationV1, models::change::State, snapshots::Certificate};
 
 use super::{
-    Error, output, print, printable,
+    Error, output, print, print_beside, print_table, printable,
     selection::{DatabaseArgs, open_database, short},
     table,
     text::shown,
@@ -77,7 +77,7 @@ fn print_overview(history: &History, held: &Certificate) {
     ];
     for (label, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
         let width = label.chars().count();
-        print(format!("{label}{}{}", "　".repeat(8 - width), printable(&value)));
+        print_beside(&format!("{label}{}", "　".repeat(8 - width)), printable(&value));
     }
     print("");
 }
@@ -88,7 +88,7 @@ fn print_certificates(history: &History) {
         let at = |at: DateTime<Utc>| in_tokyo(at.naive_utc()).format("%Y/%m/%d %H:%M").to_string();
         rows.add_row([line.no.to_string(), line.arrived_at.map(at).unwrap_or_default(), line.target.clone()]);
     }
-    print(rows);
+    print_table(rows);
 }
 
 fn print_all(all: &FullHistory) {
@@ -108,7 +108,7 @@ fn print_all(all: &FullHistory) {
             printable(&line.why),
         ]);
     }
-    print(rows);
+    print_table(rows);
     if !all.changes.is_empty() {
         print("\nchanges, as received");
         let mut rows = table(["change", "version", "what", "received (Asia/Tokyo)", "state", ""]);
@@ -122,13 +122,13 @@ fn print_all(all: &FullHistory) {
             rows.add_row([
                 printable(&format!("{} {}", line.source, line.id)),
                 line.version.map(|version| version.to_string()).unwrap_or_default(),
-                line.kind.to_owned(),
+                line.kind.replace('_', " "),
                 shown(line.received_at),
                 if is_urgent { "pending, urgent".to_owned() } else { line.state.to_owned() },
                 more,
             ]);
         }
-        print(rows);
+        print_table(rows);
     }
     if !all.redrawn.is_empty() {
         print("\ndocuments drawn again, without a new revision");
@@ -142,6 +142,6 @@ fn print_all(all: &FullHistory) {
                 printable(&line.reason),
             ]);
         }
-        print(rows);
+        print_table(rows);
     }
 }

@@ -7,9 +7,9 @@ use clap::Subcommand;
 use hosho_schema::models::mail::{Filter, State};
 
 use super::{
-    Error, output, print, printable,
+    Error, output, print, print_text, printable,
     selection::{AuditArgs, DatabaseArgs, PageArgs, name, open_database, short},
-    text::{counted, shown, stacked, table},
+    text::{counted, labelled, shown},
 };
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
@@ -97,7 +97,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
                 page.print(mails, "Nothing to decide.", print_rows);
                 if let Some(first) = resend.first_due_at {
                     let mails = counted(resend.count, "unknown mail");
-                    print(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
+                    print_text(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
                 }
             })
         }
@@ -112,18 +112,19 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 }
 
 fn print_rows(mails: &[Mail]) {
-    let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID, reply"]);
-    for mail in mails {
-        rows.add_row([
-            short(&mail.id).to_owned(),
-            mail.number.clone(),
-            mail.state.to_owned(),
-            mail.attempts.to_string(),
-            stacked(mail.last_sent_at),
-            format!("{}\n{}", mail.message_id, printable(mail.reply.as_deref().unwrap_or_default())),
-        ]);
+    for (index, mail) in mails.iter().enumerate() {
+        if index > 0 {
+            print("");
+        }
+        let last = mail.last_sent_at.map(|at| format!(", last at {}", shown(at))).unwrap_or_default();
+        let lines = [
+            ("mail", Some(format!("{} about {}: {}", short(&mail.id), mail.number, mail.state))),
+            ("sent", Some(counted(mail.attempts, "time") + &last)),
+            ("Message-ID", Some(mail.message_id.clone())),
+            ("reply", mail.reply.as_deref().map(printable)),
+        ];
+        print(labelled(lines.into_iter().filter_map(|(label, text)| Some((label, text?)))));
     }
-    print(rows);
 }
 
 async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config) -> Result<ExitCode, Error> {
@@ -141,7 +142,7 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config
     }
     if args.audit.dry_run {
         return output(args.json, &resolution.result(None), |Resolved { mail, before, after, .. }| {
-            print(format!("mail {mail}: {before} → {after}. Nothing was changed."));
+            print_text(format!("mail {mail}: {before} → {after}. Nothing was changed."));
         });
     }
     let connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
@@ -156,7 +157,7 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config
     let resolved = resolved?;
     sent?;
     output(args.json, &resolved, |Resolved { mail, number, before, after, .. }| {
-        print(format!("mail {mail} about {number}: {before} → {after}"));
+        print_text(format!("mail {mail} about {number}: {before} → {after}"));
         if is_resent {
             print("It is queued; `hosho mail list` shows its state.");
         }
@@ -185,7 +186,7 @@ impl Connection {
             Err(error) => {
                 broker.close().await;
                 Err(Error::unavailable(error)
-                    .hint("nothing was changed: try again when the broker is available"))
+                    .hint("try again when the broker is available: nothing was changed"))
             }
         }
     }
@@ -212,7 +213,7 @@ impl Connection {
         }
         sent.map_err(|error| {
             Error::unavailable(error)
-                .hint("the mail is pending: run the same command again when the broker is available")
+                .hint("run the same command again when the broker is available: the mail is pending")
         })
     }
 }

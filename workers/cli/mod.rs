@@ -8,6 +8,8 @@ mod audit;
 mod batch;
 mod config;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod documents;
 mod enqueue;
 mod failed;
@@ -31,6 +33,7 @@ mod work;
 mod wrap;
 
 use std::{
+    ffi::OsString,
     io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -38,8 +41,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{config::Config, operations::Error, telemetry};
 
@@ -95,10 +99,14 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
-    let json = std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|one| one == "--json");
+    let json = wants_json(&std::env::args_os().skip(1).collect::<Vec<_>>());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if json && error.use_stderr() => return print_error(&usage_error(&error), true),
+        Err(error) if error.use_stderr() => {
+            remark(error.render().to_string().trim_end());
+            return ExitCode::from(2);
+        }
         Err(error) => error.exit(),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -114,15 +122,16 @@ pub fn main() -> ExitCode {
 /// As JSON on standard output, unless data is there already; else as a remark.
 fn print_error(error: &Error, json: bool) -> ExitCode {
     if !json || HAS_PRINTED.load(Ordering::Relaxed) || print_json(&error.to_json()).is_err() {
-        let text = error.to_string();
-        if std::io::stderr().is_terminal() {
-            let width = usize::from(wrap::columns());
-            text.lines().flat_map(|line| wrap::wrapped(line, width)).for_each(remark);
-        } else {
-            remark(text);
-        }
+        remark_error(error);
     }
     error.exit_code()
+}
+
+/// Whether the answer is JSON, also where the arguments are wrong.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let options = arguments.split(|argument| argument == "--").next().unwrap_or_default();
+    options.iter().any(|one| one == "--json" || one == "--format=json")
+        || options.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
 /// The message of clap without its usage, which becomes the hint.
@@ -156,7 +165,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
         Error::configuration(error)
-            .hint("`hosho config show` prints every setting; config/default.toml explains each")
+            .hint("correct it, then run `hosho config check`; config/default.toml explains every setting")
     })?;
     telemetry::start(&loaded.log.level, loaded.log.format)
         .map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
@@ -240,10 +249,45 @@ fn print(line: impl std::fmt::Display) {
     }
 }
 
-/// Prints to standard error: not data.
+/// Prints wrapped text for people.
+/// Further lines of a line are indented by two columns more.
+fn print_text(text: impl AsRef<str>) {
+    print(indented(text.as_ref(), wrap::columns()));
+}
+
+/// Prints a text beside a label, wrapped; its lines begin below each other.
+fn print_beside(label: &str, text: impl AsRef<str>) {
+    let width = usize::from(wrap::columns());
+    print(wrap::hanging(label, text.as_ref(), label.width(), width));
+}
+
+fn indented(text: &str, width: u16) -> String {
+    let indented = |line: &str| {
+        let text = line.trim_start_matches(' ');
+        let indent = &line[..line.len() - text.len()];
+        wrap::hanging(indent, text, indent.len() + 2, usize::from(width))
+    };
+    text.split('\n').map(indented).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints to standard error, wrapped: not data.
 #[expect(clippy::print_stderr, reason = "not data")]
-fn remark(line: impl AsRef<str>) {
-    eprintln!("{}", printable_lines(line.as_ref()));
+fn remark(text: impl AsRef<str>) {
+    eprintln!("{}", indented(&printable_lines(text.as_ref()), wrap::columns_of(std::io::stderr())));
+}
+
+/// As [`remark`], beside a label.
+#[expect(clippy::print_stderr, reason = "not data")]
+fn remark_beside(label: &str, text: &str) {
+    let width = usize::from(wrap::columns_of(std::io::stderr()));
+    eprintln!("{}", wrap::hanging(label, &printable_lines(text), label.width(), width));
+}
+
+fn remark_error(error: &Error) {
+    remark_beside("error: ", &error.message());
+    if let Some(hint) = error.advice() {
+        remark_beside(" hint: ", hint);
+    }
 }
 
 /// Text from outside, safe for a terminal: control characters become `U+…`.
@@ -297,7 +341,7 @@ fn existing(config: &Config) -> Result<(), Error> {
     match path.map(|path| path.strip_prefix("//").unwrap_or(path)) {
         Some(path) if !Path::new(path).exists() => {
             Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
-                .hint("is database.url right? `hosho process` keeps its database in --out"))
+                .hint("correct database.url, or name a folder of `hosho process` with --out"))
         }
         _ => Ok(()),
     }
@@ -314,6 +358,49 @@ fn table<const N: usize>(head: [&str; N]) -> Table {
         .set_width(wrap::columns())
         .set_header(head);
     table
+}
+
+/// Prints a table.
+/// A column is at least as wide as its longest word, where that is possible.
+fn print_table(mut table: Table) {
+    keep_words(&mut table);
+    print(table);
+}
+
+/// The width of the longest word.
+/// Japanese has no spaces: a name stays whole, a sentence does not.
+fn longest_word(text: &str) -> usize {
+    const LONGEST_NAME: usize = 20;
+    let width = |word: &str| {
+        if word.width() > LONGEST_NAME { wrap::longest_part(word) } else { word.width() }
+    };
+    text.split_whitespace().map(width).max().unwrap_or_default()
+}
+
+fn keep_words(table: &mut Table) {
+    let contents = table.column_max_content_widths();
+    let rows = || table.header().into_iter().chain(table.row_iter());
+    let longest = |column: usize| {
+        let cells = rows().filter_map(|row| row.cell_iter().nth(column));
+        cells.map(|cell| longest_word(&cell.content())).max().unwrap_or_default()
+    };
+    let is_fixed: Vec<bool> = table.column_iter().map(|column| column.constraint().is_some()).collect();
+    let mut widths: Vec<usize> = (0..contents.len())
+        .map(|column| if is_fixed[column] { contents[column].into() } else { longest(column) })
+        .collect();
+    // A column has a blank on either side, and one more between two of them.
+    let room = usize::from(table.width().unwrap_or(u16::MAX)) + 1;
+    let excess = (widths.iter().sum::<usize>() + 3 * widths.len()).saturating_sub(room);
+    let free = widths.iter_mut().zip(&is_fixed).filter(|(_, is_fixed)| !**is_fixed);
+    if let Some((widest, _)) = free.max() {
+        *widest = widest.saturating_sub(excess);
+    }
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        if column.constraint().is_none() {
+            let least = u16::try_from(width).unwrap_or(u16::MAX) + column.padding_width();
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+        }
+    }
 }
 
 /// A progress bar on standard error; hidden when that is not a terminal.
@@ -354,7 +441,6 @@ mod tests {
 
     #[test]
     fn prints_help_in_80_columns() {
-        use unicode_width::UnicodeWidthStr as _;
         let mut command = <Cli as clap::CommandFactory>::command();
         command.build();
         let mut wide = Vec::new();
@@ -370,10 +456,38 @@ mod tests {
 
     #[test]
     fn fits_tables_into_the_width() {
-        use unicode_width::UnicodeWidthStr as _;
         let mut rows = table(["number", "text"]);
         rows.set_width(80).add_row(["31075-00001M", &"髙 保証契約 ".repeat(40)]);
         assert!(rows.to_string().lines().all(|line| line.width() <= 80), "{rows}");
+    }
+
+    #[test]
+    fn tables_break_between_words() {
+        let mut rows = table(["number", "scheduled", "state", "began", "why", "reason"]);
+        rows.set_width(80).add_row(["31075-00001M", "manually", "complete", "2026-12-01", "a", "b"]);
+        rows.add_row(["", "", "", "", &"because ".repeat(9), &"髙 保証契約 ".repeat(9)]);
+        keep_words(&mut rows);
+        let text = rows.to_string();
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        for word in ["31075-00001M", "scheduled", "manually", "complete", "2026-12-01", "because"] {
+            assert!(text.contains(word), "{word} is broken:\n{text}");
+        }
+        let mut long = table(["number", "path"]);
+        long.set_width(80).add_row(["31075-00001M", &"0123456789".repeat(9)]);
+        keep_words(&mut long);
+        let text = long.to_string();
+        assert!(text.contains("31075-00001M") && text.lines().all(|line| line.width() <= 80), "{text}");
+    }
+
+    #[test]
+    fn finds_the_wish_for_json_in_wrong_arguments() {
+        let wants = |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in ["status --json", "validate --format json", "validate --format=json x --nothing"] {
+            assert!(wants(line), "{line}");
+        }
+        for line in ["status", "validate --format lines json", "validate -- --json", "validate --format"] {
+            assert!(!wants(line), "{line}");
+        }
     }
 
     #[test]

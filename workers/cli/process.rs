@@ -10,7 +10,10 @@ use std::{
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::ProgressBar;
 
-use super::{Error, exit_code, output, print, printable, progress_bar, table, text::counted};
+use super::{
+    Error, exit_code, output, print_beside, print_table, print_text, printable, progress_bar, table,
+    text::counted,
+};
 use crate::{
     broker::{Consumer, Lane, Source},
     config::Config,
@@ -111,19 +114,18 @@ async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
 
 fn print_report(report: &Report) {
     if !report.guarantees.is_empty() {
-        let mut rows = table(["application", "product", "number", "notice", "mail", ""]);
+        let mut rows = table(["application", "product", "number, notice", "mail", ""]);
         for line in &report.guarantees {
             let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
             rows.add_row([
                 printable(&line.id),
                 product,
-                line.number.clone(),
-                path_or_dash(line.notice.as_deref()),
+                format!("{}\n{}", line.number, path_or_dash(line.notice.as_deref())),
                 line.mail.to_owned(),
                 line.result.to_owned(),
             ]);
         }
-        print(rows);
+        print_table(rows);
     }
     if !report.changes.is_empty() {
         let mut rows = table(["change", "number", "version", "what", "state", "certificate"]);
@@ -131,25 +133,24 @@ fn print_report(report: &Report) {
             let state = if line.state == "pending" { "pending until the night" } else { line.state };
             rows.add_row([
                 printable(&line.id),
-                line.number.clone(),
                 line.version.to_string(),
                 line.what.clone(),
                 state.to_owned(),
-                path_or_dash(line.certificate.as_deref()),
+                format!("{}\n{}", line.number, path_or_dash(line.certificate.as_deref())),
             ]);
         }
-        print(rows);
+        print_table(rows);
     }
     for rejected in &report.rejected {
-        print(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
+        print_text(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
         for violation in &rejected.violations {
-            print(format!("  {}  {}", violation.code, printable(&violation.path)));
-            print(format!("    {}", printable(&violation.message_ja)));
-            print(format!("    {}", printable(&violation.message_en)));
+            print_text(format!("  {}  {}", violation.code, printable(&violation.path)));
+            print_beside("    ", printable(&violation.message_ja));
+            print_beside("    ", printable(&violation.message_en));
         }
     }
     for failed in &report.failed {
-        print(format!(
+        print_text(format!(
             "\nfailed in {}  {}  {}\n  {}",
             failed.stage,
             printable(&failed.what),
@@ -157,7 +158,7 @@ fn print_report(report: &Report) {
             printable(&failed.text)
         ));
     }
-    print(summary_line(&report.summary));
+    print_text(summary_line(&report.summary));
 }
 
 fn path_or_dash(path: Option<&Path>) -> String {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    Error, output, print,
+    Error, output, print, print_text,
     selection::{AuditArgs, open_database},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         }
         print(format!("{} pieces of work {verb}.", report.queued.values().sum::<usize>()));
         if report.left_to_failed > 0 {
-            print(format!("{} more are dead letters: `hosho failed groups`", report.left_to_failed));
+            print_text(format!("{} more are dead letters: `hosho failed groups`", report.left_to_failed));
         }
     })
 }

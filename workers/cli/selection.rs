@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hosho_schema::models::failed_message::{Filter, State};
 
-use super::{Error, existing, print, remark};
+use super::{Error, existing, print, remark_beside};
 use crate::{
     app,
     audit::Operation,
@@ -107,7 +107,7 @@ impl From<SelectionArgs> for Selection {
 pub(super) async fn filter(selection: Selection, db: &Db, states: &[State]) -> Result<Filter, Error> {
     let Resolved { filter, warnings } = selection.resolve(db, states.to_vec(), Clock::system().now()).await?;
     for warning in warnings {
-        remark(format!("warning: {warning}"));
+        remark_beside("warning: ", &warning);
     }
     Ok(filter)
 }

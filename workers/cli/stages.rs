@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::{
-    Error, exit_code, output, print, printable,
+    Error, exit_code, output, print, print_table, print_text, printable,
     selection::{AuditArgs, open_database},
     text::{counted, shown, table},
 };
@@ -113,12 +113,12 @@ fn print_report(report: &Report, now: DateTime<Utc>) {
             circuit,
         ]);
     }
-    print(rows);
+    print_table(rows);
     for stage in &report.stages {
         print_troubles(stage);
     }
     if let Some(waiting) = delays(&report.waiting) {
-        print(format!("waiting for their next attempt, all stages together: {waiting}"));
+        print_text(format!("waiting for their next attempt, all stages together: {waiting}"));
     }
     for (what, count) in [("dead letter", report.dead), ("unrouted message", report.unrouted)] {
         if let Some(count) = count.filter(|count| *count > 0) {
@@ -126,12 +126,12 @@ fn print_report(report: &Report, now: DateTime<Utc>) {
         }
     }
     if let Some(problem) = &report.broker {
-        print(format!("the queues could not be counted: {}", printable(problem)));
+        print_text(format!("the queues could not be counted: {}", printable(problem)));
     }
     let running = report.workers.iter().filter(|worker| !worker.is_gone).count();
     print(counted(running, "worker"));
     for worker in report.workers.iter().filter(|worker| worker.is_gone) {
-        print(format!(
+        print_text(format!(
             "process {} on {}: no heartbeat since {}{}",
             worker.pid,
             printable(&worker.host),
@@ -144,7 +144,7 @@ fn print_report(report: &Report, now: DateTime<Utc>) {
 fn print_troubles(stage: &Stage) {
     let name = stage.health.name;
     if let Some(paused) = &stage.health.paused {
-        print(format!(
+        print_text(format!(
             "{name} is paused since {} by {}: {}",
             shown(paused.since),
             printable(&paused.actor),
@@ -153,10 +153,10 @@ fn print_troubles(stage: &Stage) {
     }
     if let Circuit::Open { text, since, next_probe, .. } = &stage.health.circuit {
         let next = next_probe.map(|at| format!("; next probe at {}", shown(at))).unwrap_or_default();
-        print(format!("{name} waits since {}: {}{next}", shown(*since), printable(text)));
+        print_text(format!("{name} waits since {}: {}{next}", shown(*since), printable(text)));
     }
     if stage.lacks_consumers() && stage.health.paused.is_none() {
-        print(format!("{name} has messages and no consumer: is a worker running?"));
+        print_text(format!("{name} has messages and no consumer: start `hosho work`"));
     }
 }
 

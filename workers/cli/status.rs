@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use super::{
-    Error, output, print, printable, printable_lines,
+    Error, output, print, print_beside, print_text, printable, printable_lines,
     selection::{open_database, short},
-    table,
-    text::shown,
+    text::{counted, shown},
 };
 use crate::{
     config::Config,
@@ -39,34 +38,27 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 }
 
 fn print_progress(progress: &ApplicationProgress) {
-    print(format!(
+    print_text(format!(
         "application {} of {}: {} ({})",
         printable(&progress.id),
         printable(&progress.source),
         progress.status,
         progress.application
     ));
-    let mut rows = table(["guarantee", "product", "stage", "at (Asia/Tokyo)", "what"]);
-    let mut add = |guarantee: &str, product: &str, steps: &[Step]| {
-        for (index, step) in steps.iter().enumerate() {
-            let at = step.at.map_or_else(|| "waiting".to_owned(), shown);
-            let (guarantee, product) = if index == 0 { (guarantee, product) } else { ("", "") };
-            rows.add_row([guarantee, product, step.stage, &at, &printable_lines(&step.what)]);
-        }
-    };
-    add("", "", &progress.steps);
+    progress.steps.iter().for_each(print_step);
     for guarantee in &progress.guarantees {
-        let number = format!("{} {}", guarantee.number, guarantee.target);
         let product = format!("{} {}", labels::product(guarantee.product), labels::medium(guarantee.medium));
-        add(&number, &product, &guarantee.steps);
+        print_text(format!("\n{} {}  {product}", guarantee.number, guarantee.target));
+        guarantee.steps.iter().for_each(print_step);
     }
-    print(rows);
+    print("\nTimes are of Asia/Tokyo.");
     if progress.awaiting_issue > 0 {
-        print(format!("{} product lines wait for the issue stage", progress.awaiting_issue));
+        let lines = counted(progress.awaiting_issue, "product line");
+        print(format!("{lines} not issued yet"));
     }
     for failed in &progress.failed.items {
         let (stage, text) = (printable(&failed.stage), printable(&failed.text));
-        print(format!(
+        print_text(format!(
             "{} in {stage}: {}  {text}  (`hosho failed show {}`)",
             failed.state,
             printable(&failed.code),
@@ -77,11 +69,16 @@ fn print_progress(progress: &ApplicationProgress) {
         print(format!("and {} more failed messages", progress.failed.total - next));
     }
     for violation in &progress.violations {
-        print(format!(
+        print_text(format!(
             "  {}  {}  {}",
             violation.code,
             printable(&violation.path),
             printable(&violation.message_ja)
         ));
     }
+}
+
+fn print_step(step: &Step) {
+    let at = step.at.map_or_else(|| "waiting".to_owned(), shown);
+    print_beside(&format!("  {at:<19}  {:<8}  ", step.stage), printable_lines(&step.what));
 }

@@ -9,7 +9,7 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Error, exit_code, output, print, printable_lines};
+use super::{Error, exit_code, output, print, print_table, print_text, printable_lines};
 use crate::{
     app,
     config::Config,
@@ -105,7 +105,7 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
             let text = if text.is_empty() { "ok".to_owned() } else { printable_lines(&text) };
             table.add_row([result.template, result.sample, &pages, &text]);
         }
-        print(table);
+        print_table(table);
         print(format!("\n{} rendered, {failed} failed", results.len()));
     })?;
     Ok(exit_code(failed > 0))
@@ -130,7 +130,7 @@ fn list(json: bool) -> Result<ExitCode, Error> {
         for Listed { template, becomes, samples } in listed {
             table.add_row([template, becomes, samples.join(", ").as_str()]);
         }
-        print(table);
+        print_table(table);
     })
 }
 
@@ -175,8 +175,8 @@ fn preview(
     let written = serde_json::json!({ "file": file, "pages": pages, "sample": sample, "warnings": warnings });
     output(json, &written, |_| {
         let pages = pages.map_or_else(|| "text".to_owned(), |pages| counted(pages, "page"));
-        print(format!("{file}: {pages}, sample \"{sample}\""));
-        warnings.iter().map(|warning| format!("note: {warning}")).for_each(print);
+        print_text(format!("{file}: {pages}, sample \"{sample}\""));
+        warnings.iter().map(|warning| format!("note: {warning}")).for_each(print_text);
     })
 }
 
@@ -200,9 +200,9 @@ fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> 
     let like = similarities
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|one, other| one.0.total_cmp(&other.0));
-    let suggestion = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
+    let suggestion = like.map(|(_, name)| format!("use \"{name}\", or ")).unwrap_or_default();
     Err(Error::not_found(format!("there is no {kind} {}", printable_lines(typed)))
-        .hint(format!("{suggestion}there are: {}", names.join(", "))))
+        .hint(format!("{suggestion}choose one of {}", names.join(", "))))
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
         }
         let failure = template("notice/notise").err().unwrap().to_string();
         assert!(
-            failure.contains("did you mean \"notice/notice\"?") && failure.contains("mail/issued/subject"),
+            failure.contains("use \"notice/notice\", or") && failure.contains("mail/issued/subject"),
             "{failure}"
         );
         let failure = template("partials/certificate_head").err().unwrap().to_string();
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(known("sample", last, samples.iter().copied()).ok(), Some(last));
         let mistyped = &last[..last.len() - 1];
         let failure = known("sample", mistyped, samples.into_iter()).err().unwrap().to_string();
-        assert!(failure.contains("did you mean \"") && failure.contains(last), "{failure}");
+        assert!(failure.contains("use \"") && failure.contains(last), "{failure}");
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
         assert!(problem("notice/notice", None, None).contains("--out x.pdf"));
         assert!(
             problem("notice/notice", Some(&file), Some("unknown"))
-                .contains(&format!("there are: {}", samples[0]))
+                .contains(&format!("choose one of {}", samples[0]))
         );
         assert!(
             problem("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write")

@@ -1,7 +1,9 @@
 //! Texts, times and tables that fit the terminal.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
+
+use serde_json::Value;
 
 use super::wrap;
 pub(super) use crate::operations::counted;
@@ -41,6 +43,28 @@ fn fitted(mut table: Table, width: u16) -> Table {
     table
 }
 
+/// A selection as the options that mean it, such as `--obligee hirakawa`.
+pub(super) fn options(selection: &Value) -> String {
+    let mut words = Vec::new();
+    for (name, value) in selection.as_object().into_iter().flatten() {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for value in values {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            words.push(match (name.as_str(), text.as_str()) {
+                ("what", "numbers" | "obligee" | "since") | ("identity", _) => continue,
+                ("what", what) => format!("--{}", what.replace('_', "-")),
+                ("numbers", number) => format!("--guarantee {number}"),
+                ("ids", id) => id.to_owned(),
+                (name, text) => {
+                    let text = text.parse::<NaiveDateTime>().map_or_else(|_| text.to_owned(), local);
+                    if text.contains(' ') { format!("--{name} {text:?}") } else { format!("--{name} {text}") }
+                }
+            });
+        }
+    }
+    words.join(" ")
+}
+
 /// The text, cut to `longest` characters; `…` marks the cut.
 pub(super) fn cut(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
@@ -59,6 +83,26 @@ mod tests {
             (cut("保証契約", 4).as_str(), cut("保証契約番号", 4).as_str(), cut("", 0).as_str()),
             ("保証契約", "保証契…", "")
         );
+    }
+
+    #[test]
+    fn selections_are_shown_as_options() {
+        for (selection, shown) in [
+            (r#"{"what":"pending"}"#, "--pending"),
+            (r#"{"what":"obligee","obligee":"hirakawa"}"#, "--obligee hirakawa"),
+            (
+                r#"{"what":"numbers","numbers":["31075-00001M","31075-00002M"]}"#,
+                "--guarantee 31075-00001M --guarantee 31075-00002M",
+            ),
+            (r#"{"what":"since","since":"2026-12-01T00:00:00"}"#, "--since \"2026-12-01 09:00:00\""),
+            (r#"{"what":"template_changed","identity":"5b1d"}"#, "--template-changed"),
+            (
+                r#"{"ids":["5b1d"],"stage":["issue"],"text":"no such user"}"#,
+                "5b1d --stage issue --text \"no such user\"",
+            ),
+        ] {
+            assert_eq!(options(&serde_json::from_str(selection).unwrap()), shown);
+        }
     }
 
     #[test]

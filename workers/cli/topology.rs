@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Error, exit_code, output, print};
+use super::{Error, exit_code, output, print_text};
 use crate::{app, broker::BrokerError, config::Config, operations::ErrorKind, stages};
 
 /// Check or declare the exchanges and queues of RabbitMQ
@@ -45,10 +45,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     client.broker().close().await;
     let report = result.map_err(|error| match error {
         BrokerError::Topology(_) => Error::new(ErrorKind::Conflict, error).hint(
-            "the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`",
+            "drain the queue, delete it, and run `hosho topology apply`: its settings cannot be changed",
         ),
         error => error.into(),
     })?;
-    output(json, &report, |report| print(report))?;
+    output(json, &report, |report| print_text(report.to_string()))?;
     Ok(exit_code(!report.is_good()))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    Error, exit_code, output, print,
+    Error, exit_code, output, print_text,
     selection::{DatabaseArgs, open_database},
     text::counted,
 };
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let report = verify_chain::verify_chain(&db, keys, &args.numbers).await?;
     output(args.json, &report, |report| {
         for finding in &report.faults {
-            print(format!("{}  {}", finding.number, finding.fault));
+            print_text(format!("{}  {}", finding.number, finding.fault));
         }
         let found = match report.faults.len() {
             0 => "none was altered or removed".to_owned(),
@@ -45,7 +45,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         };
         let (revisions, guarantees) =
             (counted(report.revisions, "revision"), counted(report.guarantees, "guarantee"));
-        print(format!("{revisions} of {guarantees}: {found}"));
+        print_text(format!("{revisions} of {guarantees}: {found}"));
     })?;
     Ok(exit_code(!report.faults.is_empty()))
 }

@@ -149,6 +149,44 @@ mod tests {
         assert_eq!(advice("foreign.code"), None);
     }
 
+    /// The first words of advice.
+    const IMPERATIVES: &[&str] = &[
+        "correct", "do", "find", "install", "look", "make", "read", "remove", "report", "request", "restore",
+        "run", "shorten", "wait",
+    ];
+
+    /// Why a text is no advice: an imperative with a command, a setting or a place.
+    fn flaw(advice: &str) -> Option<&'static str> {
+        const PLACES: &[&str] =
+            &["database", "mail server", "documents.url", "[mail]", "the text", "the log", "worker"];
+        let first = advice.split(' ').next().unwrap_or_default();
+        if !IMPERATIVES.contains(&first) {
+            return Some("it begins with no imperative");
+        }
+        if advice.contains('?') || advice.split(' ').count() < 4 {
+            return Some("it is a question, or too short");
+        }
+        let has_place = advice.contains('`') || PLACES.iter().any(|place| advice.contains(place));
+        (!has_place).then_some("it names no command and no place")
+    }
+
+    #[test]
+    fn advice_is_an_imperative_with_a_place() {
+        for (code, advice) in codes() {
+            assert_eq!(flaw(advice), None, "{code}: {advice}");
+        }
+        for wrong in [
+            "",
+            "run it",
+            "is the database up and running?",
+            "`hosho failed list` prints the messages",
+            "correct whatever is wrong with it",
+            "look: is `hosho work` running at all?",
+        ] {
+            assert!(flaw(wrong).is_some(), "{wrong}");
+        }
+    }
+
     #[test]
     fn lists_each_code_once() {
         let listed: Vec<&str> = codes().map(|(code, _)| code).collect();

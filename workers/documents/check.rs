@@ -28,7 +28,7 @@ pub struct TemplateCheck {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(|check| format!("{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("; "))]
+#[error("{}", .0.iter().map(|check| format!("\n{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().concat())]
 pub struct TemplatesFailed(Vec<TemplateCheck>);
 
 pub struct Preview {
@@ -197,7 +197,12 @@ mod tests {
     fn rejects_a_template_with_an_unknown_value() {
         let error =
             check(&changed("mail/issued/subject", |_| "{{nowhere}}".to_owned())).unwrap_err().to_string();
-        assert!(error.starts_with("mail/issued/subject with sample "), "{error}");
+        assert!(error.starts_with("\nmail/issued/subject with sample "), "{error}");
+        let lines = error.lines().skip(1);
+        assert!(
+            lines.clone().count() > 1 && lines.clone().all(|line| line.contains(" with sample ")),
+            "{error}"
+        );
         assert!(
             error
                 .contains("template mail/issued/subject, line 1, column 1: the context has no value nowhere"),

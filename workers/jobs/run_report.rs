@@ -15,6 +15,7 @@ use crate::{
     domain::wareki::in_tokyo,
     fault::chain,
     mail::{MailMessage, delivery::MailDelivery},
+    text::{counted, local},
 };
 
 const FAILED: i64 = 100;
@@ -27,7 +28,7 @@ pub struct Addresses {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Such as `hosho re-issue of 2026-12-02 01:30 JST: 3 of 120 failed`.
+    /// Such as "hosho re-issue of 2026-12-02 01:30 JST: 3 of 120 failed".
     pub subject: String,
     pub text: String,
 }
@@ -41,12 +42,12 @@ pub fn write(db: &mut Connection, run: &Run) -> Result<Report, DbError> {
 fn subject(run: &Run, counts: &Counts) -> String {
     let total = counts.done + counts.failed + counts.queued;
     let result = match run.state {
-        State::Complete => format!("complete, {total} guarantees"),
+        State::Complete => format!("complete, {}", counted(total, "guarantee")),
         State::CompleteWithFailures => format!("{} of {total} failed", counts.failed),
         state => format!("{}, {} of {total} failed", state_text(state), counts.failed),
     };
-    let origin = if run.scheduled_for.is_some() { "" } else { " by hand" };
-    format!("hosho re-issue{origin} of {} JST: {result}", in_tokyo(run.created_at).format("%Y-%m-%d %H:%M"))
+    let origin = if run.scheduled_for.is_some() { "" } else { "manual " };
+    format!("hosho {origin}re-issue of {} JST: {result}", in_tokyo(run.created_at).format("%Y-%m-%d %H:%M"))
 }
 
 fn state_text(state: State) -> String {
@@ -55,13 +56,13 @@ fn state_text(state: State) -> String {
 
 fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     let mut text = String::new();
-    let time = |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string();
-    let origin = run.scheduled_for.as_deref().unwrap_or("by hand");
+    let title =
+        run.scheduled_for.as_ref().map_or("Manual re-issue".to_owned(), |slot| format!("Re-issue {slot}"));
     // Writing to a text cannot fail.
-    let _ = writeln!(text, "Re-issue {origin}: {}\n", state_text(run.state));
+    let _ = writeln!(text, "{title}: {}\n", state_text(run.state));
     let _ = writeln!(text, "Run       {}", run.id);
     let _ = writeln!(text, "Reason    {} ({})", run.reason, run.actor);
-    let _ = writeln!(text, "Began     {} (Asia/Tokyo)", time(run.created_at));
+    let _ = writeln!(text, "Began     {} (Asia/Tokyo)", local(run.created_at));
     if let Some(finished_at) = run.finished_at {
         let took = finished_at - run.created_at;
         let seconds = took.num_seconds().max(0);
@@ -70,12 +71,12 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
         let _ = writeln!(
             text,
             "Ended     {} (Asia/Tokyo), after {hours}:{minutes:02}:{rest:02}, {} a second",
-            time(finished_at),
+            local(finished_at),
             rate / seconds.max(1)
         );
     }
     if run.takeovers > 1 {
-        let _ = writeln!(text, "Taken over {} times from workers that ended", run.takeovers - 1);
+        let _ = writeln!(text, "Taken over {} from workers that ended", counted(run.takeovers - 1, "time"));
     }
     if let Some(note) = &run.note {
         let _ = writeln!(text, "Note      {note}");
@@ -98,7 +99,7 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     let _ = writeln!(text, "\nFailures and what to do");
     for ((stage, code), all) in by_cause {
         let advice = dead_letters::advice(code).unwrap_or("run `hosho failed list`");
-        let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
+        let _ = writeln!(text, "\n{code} in {stage}: {}\n  {advice}", counted(all.len(), "guarantee"));
         for one in all {
             let id = one.failed_id.get(..8).unwrap_or(&one.failed_id);
             let _ = writeln!(text, "  {}  {}  (hosho failed show {id})", one.number, one.text);

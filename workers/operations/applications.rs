@@ -90,7 +90,7 @@ pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Er
             .collect::<Result<Vec<_>, DbError>>()
     });
     let found = found.await.map_err(|error| {
-        Error::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out")
+        Error::unavailable(error).hint("correct database.url, or name a folder of `hosho process` with --out")
     })?;
     if found.is_empty() {
         return Err(Error::not_found(format!("there is no application or guarantee {key:?}"))

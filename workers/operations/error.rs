@@ -9,7 +9,7 @@ use crate::{
     app::AppError,
     broker::BrokerError,
     dead_letters::{EditError, OperationError},
-    fault::Fault,
+    fault::{Fault, chain},
     worker::WorkerError,
 };
 
@@ -73,7 +73,12 @@ impl Error {
 
     /// The error with its causes, without the hint.
     pub fn message(&self) -> String {
-        format!("{:#}", self.source)
+        chain(&*self.source)
+    }
+
+    /// The hint, if any.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     pub fn exit_code(&self) -> ExitCode {
@@ -108,9 +113,9 @@ impl From<AppError> for Error {
             AppError::Configuration { .. } => Self::configuration(error)
                 .hint("correct it, then run `hosho config check`; for templates, `hosho templates check`"),
             AppError::Unavailable { .. } => Self::unavailable(error)
-                .hint("`hosho config show` prints its address; try again when it is available"),
+                .hint("try again when it is available; run `hosho config show` for its address"),
             AppError::KeysMissing(_) => Self::configuration(error).hint(
-                "for a new installation, create it once with HOSHO__KEYS__CREATE=true; otherwise restore it from the \
+                "create it once with HOSHO__KEYS__CREATE=true for a new installation; otherwise restore it from the \
                  backup, because without it no stored authentication key can be opened",
             ),
             AppError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
@@ -121,13 +126,16 @@ impl From<AppError> for Error {
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         let hint = if error.is_contention() {
-            "another process changed the same row just now: try again"
+            "try again: another process changed the same row just now"
         } else {
-            "is database.url right and the server up?"
+            DATABASE_DOWN
         };
         Self::unavailable(error).hint(hint)
     }
 }
+
+const DATABASE_DOWN: &str = "start the database server or correct database.url, then run `hosho doctor`";
+const BROKER_DOWN: &str = "start the broker or correct broker.url, then run `hosho doctor`";
 
 /// The hint of a refused login, or of a missing permission.
 pub(super) const BROKER_DENIED: &str = "correct user and password of broker.url, or grant the user the \
@@ -135,7 +143,7 @@ pub(super) const BROKER_DENIED: &str = "correct user and password of broker.url,
 
 impl From<BrokerError> for Error {
     fn from(error: BrokerError) -> Self {
-        let hint = if error.is_denied() { BROKER_DENIED } else { "is broker.url right and the broker up?" };
+        let hint = if error.is_denied() { BROKER_DENIED } else { BROKER_DOWN };
         Self::unavailable(error).hint(hint)
     }
 }
@@ -148,9 +156,11 @@ impl From<WorkerError> for Error {
             WorkerError::System(_) => return Self::unavailable(error),
             WorkerError::Schedule(_) => return Self::configuration(error),
             WorkerError::InProcess => (Invalid, "set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"),
-            WorkerError::Paused(_) => (Unavailable, "is database.url right and the server up?"),
-            WorkerError::EndedEarly => (Unavailable, "the log has the reason; start the process again"),
-            WorkerError::Folder { .. } => (Unavailable, "--out names a folder that this user may write"),
+            WorkerError::Paused(_) => (Unavailable, DATABASE_DOWN),
+            WorkerError::EndedEarly => {
+                (Unavailable, "read the log for the reason, then start the process again")
+            }
+            WorkerError::Folder { .. } => (Unavailable, "name a folder with --out that this user may write"),
             WorkerError::Locked(_) => (Unavailable, "wait for it to end, or choose another --out"),
             WorkerError::KeysGone(_) => {
                 (Configuration, "restore the file, or begin in another folder with --out")
@@ -166,7 +176,7 @@ impl From<OperationError> for Error {
             OperationError::Database(error) => error.into(),
             OperationError::Edit(error) => error.into(),
             error @ OperationError::State { .. } => {
-                Self::new(ErrorKind::Conflict, error).hint("`hosho failed show` prints its state")
+                Self::new(ErrorKind::Conflict, error).hint("run `hosho failed show` for its state")
             }
         }
     }
@@ -182,7 +192,8 @@ impl From<EditError> for Error {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Assignment(_) | EditError::Path { .. } => Self::invalid(error.to_string()),
-            error => Self::new(ErrorKind::Conflict, error).hint("nothing was changed"),
+            error => Self::new(ErrorKind::Conflict, error)
+                .hint("correct the edit and run the command again: nothing was changed"),
         }
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn not_found(number: &str) -> Error {
 
 fn find(db: &mut Connection, number: &str) -> Result<Rows, Error> {
     let guarantee = guarantee::by_number(db, number)?
-        .ok_or_else(|| not_found(number).hint("`hosho status` finds applications too"))?;
+        .ok_or_else(|| not_found(number).hint("run `hosho status`, which finds applications too"))?;
     let revisions = revision::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
     let ids: Vec<&str> = revisions.iter().map(|revision| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;

@@ -54,10 +54,8 @@ pub(super) fn only<T>(
 ) -> Result<T, Error> {
     match (found.pop(), found.is_empty()) {
         (Some(row), true) => Ok(row),
-        (None, _) => {
-            Err(Error::not_found(format!("there is no {name} {key:?}"))
-                .hint(format!("`{command}` lists them")))
-        }
+        (None, _) => Err(Error::not_found(format!("there is no {name} {key:?}"))
+            .hint(format!("run `{command}` to list them"))),
         _ => Err(Error::invalid(format!("{key:?} {several}"))),
     }
 }

@@ -159,7 +159,9 @@ impl Resolution {
         let reply = format!("by an operator: {}", operation.reason);
         db.transaction(move |db| {
             if !mail::resolve(db, &id, before, to, &reply, operation.at)? {
-                return Err(Error::conflict("the mail changed just now").hint("`hosho mail list` shows it"));
+                return Err(
+                    Error::conflict("the mail changed just now").hint("run `hosho mail list` for its state")
+                );
             }
             let text = |state: State| Some(state.as_text().to_owned());
             audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;

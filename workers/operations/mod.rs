@@ -23,15 +23,14 @@ pub mod recover;
 pub mod replays;
 pub mod runs;
 pub mod stages;
-mod text;
 pub mod time;
 pub mod verify_chain;
 pub mod verify_documents;
 
+pub use crate::text::{counted, local, zoned};
 use error::BROKER_DENIED;
 pub use error::{Error, ErrorKind};
 pub use page::{Page, PageRequest};
-pub use text::{counted, local, zoned};
 
 /// Violations as stored; none if unreadable.
 fn stored_violations(text: Option<&str>) -> Vec<hosho_schema::messages::ViolationV1> {

@@ -133,7 +133,7 @@ fn delay(health: &Health) -> Option<String> {
         (Some(paused), _) => Some(format!("{stage} is paused by {}: {}", paused.actor, paused.reason)),
         (None, Circuit::Open { code, .. }) => Some(format!("{stage} waits for a dependency: {code}")),
         _ if health.consumers == 0 => {
-            Some(format!("no worker takes messages of {stage}: is `hosho work` running?"))
+            Some(format!("no worker takes messages of {stage}: start `hosho work`"))
         }
         _ => None,
     }
@@ -170,8 +170,8 @@ pub async fn begin(db: &Db, operation: Operation, order: Order) -> Result<replay
     let replay = db.call(move |db| jobs::replay::begin(db, &operation, &order)).await?;
     replay.ok_or_else(|| {
         Error::conflict("nothing to replay: no message of this selection is open").hint(
-            "`hosho failed list --all` prints the state of each; --force replays resolved messages again, \
-             without a second effect",
+            "run `hosho failed list --all` for the state of each; give --force to replay resolved messages \
+             again, without a second effect",
         )
     })
 }
@@ -212,7 +212,8 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
             State::Running | State::Paused if dry_run => Ok(()),
             State::Paused if jobs::replay::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
             State::Paused => {
-                Err(Error::conflict("its state changed just now").hint("`hosho replay status` prints it"))
+                Err(Error::conflict("its state changed just now")
+                    .hint(format!("run `hosho replay status {id}`")))
             }
             State::Running => {
                 let before = match &replay.driver {
@@ -223,7 +224,7 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
                 Ok(models::audit::write(db, &[entry])?)
             }
             state => Err(Error::conflict(format!("it is over: {}", state.as_text()))
-                .hint("`hosho failed replay` begins another")),
+                .hint("run `hosho failed replay` to begin another")),
         }
     })
     .await
@@ -253,14 +254,13 @@ pub fn unfinished(ended: Ended, replay: &Replay) -> Option<Error> {
         Ended::Complete => return None,
         Ended::Driven => driven(),
         Ended::Stopped(why) => Error::conflict(format!("the replay stopped: {why}")).hint(
-            "messages that were not sent keep their state; `hosho failed groups` lists what failed again",
+            "run `hosho failed groups` for what failed again; messages that were not sent keep their state",
         ),
         Ended::ByOthers => {
             Error::conflict(format!("another operator decided: the replay is {}", replay.state))
         }
-        Ended::Interrupted => {
-            Error::conflict("interrupted").hint("`hosho replay resume ID --reason …` continues")
-        }
+        Ended::Interrupted => Error::conflict("interrupted")
+            .hint(format!("run `hosho replay resume {} --reason …` to continue", replay.id)),
     })
 }
 
@@ -270,7 +270,7 @@ fn by_id(db: &mut Connection, id: &str) -> Result<replay::Replay, Error> {
 
 pub fn driven() -> Error {
     Error::conflict("another process drives it").hint(
-        "if that process was killed, try again in 15 seconds; `hosho replay status` prints its progress",
+        "run `hosho replay status` for its progress; if that process was killed, try again in 15 seconds",
     )
 }
 

@@ -121,7 +121,7 @@ pub async fn with_numbers(db: &Db, numbers: &[String]) -> Result<Selection, Erro
 pub fn of_obligee(obligee: String, config: &Config) -> Result<Selection, Error> {
     if app::obligees(config)?.get(&obligee).is_none() {
         return Err(Error::not_found(format!("there is no obligee {obligee:?}"))
-            .hint("`hosho obligees list` shows their codes"));
+            .hint("run `hosho obligees list` for their codes"));
     }
     Ok(Selection::Obligee { obligee })
 }
@@ -192,8 +192,9 @@ impl Runs {
             Begun::Ours(run) => Ok(*run),
             Begun::Busy(other) => {
                 let id = other.id.get(..8).unwrap_or(&other.id);
-                Err(Error::conflict(format!("the run {id} is in progress"))
-                    .hint("one at a time: wait for it, or `hosho batch cancel` it"))
+                Err(Error::conflict(format!("the run {id} is in progress")).hint(format!(
+                    "wait for it, or run `hosho batch cancel {id} --reason …`: one run at a time"
+                )))
             }
             Begun::Taken => Err(Error::conflict("another run has just ended: try again")),
         }

@@ -240,8 +240,28 @@ fn prints_blocks_within_the_terminal_width() {
         assert_eq!(texts.run(&[&["validate", "one.jsonl"], options].concat()).code, Some(1));
     }
     insta::assert_snapshot!(texts.redacted());
-    let blocks = validate(&env, &[bad]).out.split("\n\n").count();
-    assert_eq!(blocks, rejected().len() + 1, "a block for each application and the summary");
+    let text = validate(&env, &[bad]).out;
+    let blocks: Vec<&str> = text.split("\n\n").collect();
+    assert_eq!(blocks.len(), rejected().len() + 1, "a block for each application and the summary");
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    for (application, block) in document(&env, &[bad])["applications"].as_array().unwrap().iter().zip(blocks)
+    {
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        let head = format!(
+            "rejected{bad}:{}{}{}",
+            application["line"],
+            word(&application["source"]),
+            word(&application["id"])
+        );
+        assert!(squeezed(block).starts_with(&squeezed(&head)), "{head}: {block}");
+        for violation in application["violations"].as_array().unwrap() {
+            let [code, path, message] = ["code", "path", "message_ja"].map(|key| word(&violation[key]));
+            assert!(
+                squeezed(block).contains(&squeezed(&format!("{code}{path}{message}"))),
+                "{violation}: {block}"
+            );
+        }
+    }
     // No line is wider than the terminal.
     for width in [40, 77, 130] {
         let mut command = env.hosho(["validate", bad, good, "-v"]);

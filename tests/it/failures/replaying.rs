@@ -251,7 +251,7 @@ fn resolves_a_message_that_its_sender_repeats() {
     let (_, replay) = env.json(&[&["failed", "replay", "--stage", "issue", "--detach"][..], WHY].concat());
     let id = replay["id"].as_str().unwrap();
     let held_up = || env.json(&["replay", "status", id]).1["held_up"].clone();
-    let reason = "no worker takes messages of issue: is `hosho work` running?";
+    let reason = "no worker takes messages of issue: start `hosho work`";
     assert_eq!(held_up(), json!([reason]));
     // The driver prints it too when it has no terminal.
     let mut driver = spawn(env.hosho(&[&["replay", "resume", id][..], WHY].concat()), &env.path("held.log"));

@@ -39,6 +39,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
             "workers/schedule",
             "workers/keys",
             "workers/telemetry",
+            "workers/text",
             "workers/clock",
             "workers/permit",
             "workers/redact",

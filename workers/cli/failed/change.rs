@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::super::{
-    Error, exit_code, output, print, remark,
+    Error, exit_code, output, print_text, remark,
     selection::{AuditArgs, SelectionArgs, beginning, filter, short},
     text::counted,
 };
@@ -59,7 +59,7 @@ pub(super) async fn change(
             Some(id) => format!("Operation {id}"),
             None => "Nothing was changed.".to_owned(),
         };
-        print(format!("{}: {verb}. {outcome}", counted(count, "message")));
+        print_text(format!("{}: {verb}. {outcome}", counted(count, "message")));
         print_left_out(&changed.left_out);
     })?;
     Ok(exit_code(count == 0 && !audit.dry_run))
@@ -93,7 +93,7 @@ pub(super) async fn note(args: NoteArgs, db: &Db) -> Result<ExitCode, Error> {
     let dry_run = args.audit.dry_run;
     let noted = dead_letters::note(db, operation, &args.group, text, dry_run).await?;
     output(args.json, &noted, |Noted { group, .. }| {
-        print(if dry_run {
+        print_text(if dry_run {
             format!("The group {group} would get this note. Nothing was changed.")
         } else {
             format!("Note written about the group {group}.")

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::super::{
-    Error, harmless_json, output, print, printable, remark,
+    Error, harmless_json, output, print, print_text, printable, remark,
     selection::{AuditArgs, beginning, short},
 };
 use crate::{
@@ -73,7 +73,7 @@ pub(super) async fn run(args: Args, db: &Db) -> Result<ExitCode, Error> {
         for ValueChange { path, before, after } in changes {
             print(format!("  {}: {} → {}", printable(path), side(before), side(after)));
         }
-        print(match message {
+        print_text(match message {
             None => "Nothing was changed.".to_owned(),
             Some(id) => format!("The message is now {id}: `hosho failed replay {} --reason …`", short(id)),
         });
@@ -152,9 +152,8 @@ impl Draft {
         match status {
             Ok(status) if status.success() => {}
             Ok(status) => {
-                return Err(
-                    Error::conflict(format!("the editor ended with {status}")).hint("nothing was changed")
-                );
+                return Err(Error::conflict(format!("the editor ended with {status}"))
+                    .hint("run the command again: nothing was changed"));
             }
             Err(error) => return Err(Error::unavailable(error).context("cannot start the editor")),
         }
@@ -174,10 +173,12 @@ impl Draft {
     fn keep(self, failure: Error) -> Error {
         match self.file.keep() {
             Ok((_, path)) => failure.hint(format!(
-                "nothing was changed; your text is kept in {}, with its personal data",
+                "take your text from {}, where it is kept with its personal data; nothing was changed",
                 path.display()
             )),
-            Err(error) => failure.hint(format!("nothing was changed; your text could not be kept: {error}")),
+            Err(error) => failure.hint(format!(
+                "run the command again: nothing was changed, and your text could not be kept: {error}"
+            )),
         }
     }
 }

@@ -6,7 +6,7 @@ use hosho_schema::models::failed_message::{OPEN, State};
 use serde::Serialize;
 
 use super::super::{
-    Error, harmless_json, output, print, printable,
+    Error, harmless_json, output, print, print_table, printable,
     selection::{AuditArgs, PageArgs, SelectionArgs, filter, short},
     text::{counted, cut, labelled, shown, stacked, table},
 };
@@ -95,7 +95,7 @@ pub(super) async fn messages(args: Args, db: &Db) -> Result<ExitCode, Error> {
                 format!("{}\n{text}", message.group),
             ]);
         }
-        print(rows);
+        print_table(rows);
     };
     args.print(&messages, db, print_rows).await
 }
@@ -123,7 +123,7 @@ fn print_groups(groups: &[Group]) {
             printable(&group.code),
         ]);
     }
-    print(rows);
+    print_table(rows);
     for group in groups {
         let failed = format!("first {}, last {}", shown(group.first_failed_at), shown(group.last_failed_at));
         let lines = [

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use super::super::{
-    Error, audit, harmless_json, output, print, printable, printable_lines, remark,
+    Error, audit, harmless_json, output, print, print_beside, print_text, printable, printable_lines,
+    remark_beside,
     selection::{AuditArgs, beginning},
     text::{counted, shown},
 };
@@ -33,7 +34,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, db: &Db) -> Result<ExitCode, Error> {
     let is_revealed = args.reveal && !args.audit.dry_run;
     if args.reveal && !is_revealed {
-        remark("warning: nothing is revealed with --dry-run");
+        remark_beside("warning: ", "nothing is revealed with --dry-run");
     }
     let reveal = is_revealed.then(|| args.audit.operation("failed.reveal")).transpose()?;
     let details = dead_letters::show(db, &args.id, reveal).await?;
@@ -42,7 +43,7 @@ pub(super) async fn run(args: Args, db: &Db) -> Result<ExitCode, Error> {
 
 fn print_details(details: &Details) {
     let message = &details.message;
-    let line = |name: &str, value: &str| print(format!("{name:<14}{}", printable(value)));
+    let line = |name: &str, value: &str| print_beside(&format!("{name:<14}"), printable(value));
     let optional = |name: &str, value: Option<&str>| value.iter().for_each(|value| line(name, value));
     line("message", &message.id);
     line("stage", &message.stage);
@@ -57,30 +58,31 @@ fn print_details(details: &Details) {
     line("message id", &message.message_id);
     optional("type", message.message_type.as_deref());
     if let Some(application) = &message.application {
-        line("application", &format!("{application}   (`hosho status {application}`)"));
+        line("application", application);
+        line("", &format!("(`hosho status {application}`)"));
     }
     optional("replay", message.replay.as_deref());
     optional("edited as", message.superseded_by.as_deref());
     if !details.decode_errors.is_empty() {
         print("\nwhat does not fit");
         for error in &details.decode_errors {
-            print(format!("  {}", printable(error)));
+            print_text(format!("  {}", printable(error)));
         }
     }
     let arrivals = counted(message.arrivals, "dead letter");
     print(format!("\nattempts ({} counted, {arrivals})", message.attempts));
     for attempt in &details.history {
         let text = attempt.text.as_deref().map(|text| format!("  {}", printable(text))).unwrap_or_default();
-        print(format!("  {}  {}{text}", shown(attempt.at), printable(&attempt.code)));
+        print_text(format!("  {}  {}{text}", shown(attempt.at), printable(&attempt.code)));
     }
     if !details.headers.is_empty() {
         print("\nheaders");
         for (name, value) in &details.headers {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            print(format!("  {}: {}", printable(name), printable(&value)));
+            print_text(format!("  {}: {}", printable(name), printable(&value)));
         }
     }
-    print(format!("\npayload ({} bytes, sha256 {})", details.payload_bytes, details.payload_sha256));
+    print_text(format!("\npayload ({} bytes, sha256 {})", details.payload_bytes, details.payload_sha256));
     match (&details.payload, &details.payload_text) {
         (Some(payload), _) => print(harmless_json(&format!("{payload:#}"))),
         (None, Some(text)) => print(printable_lines(text)),
@@ -89,7 +91,7 @@ fn print_details(details: &Details) {
     if !details.audit.is_empty() {
         print("\naudit, the latest first");
         for entry in &details.audit {
-            print(audit::lines(entry));
+            print_text(audit::lines(entry));
         }
     }
 }

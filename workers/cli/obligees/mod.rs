@@ -13,7 +13,7 @@ use clap::Subcommand;
 use hosho_schema::messages::{ProductV1, WorksKindV1};
 use serde::Serialize;
 
-use super::{Error, output, print, printable, table, text::counted};
+use super::{Error, output, print, print_table, print_text, printable, table, text::counted};
 use crate::{
     app,
     config::Config,
@@ -115,7 +115,7 @@ fn print_list(registry: &Registry) {
             table.add_row([code, name, &products, &kinds, &since]);
         }
     }
-    print(table);
+    print_table(table);
 }
 
 fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
@@ -128,14 +128,14 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
         }
         Err(error) => {
             return Err(Error::new(ErrorKind::Conflict, error).hint(
-                "a folder of data holds obligees/*.toml, UTF-8; see data.folder in config/default.toml",
+                "name a folder that holds obligees/*.toml in UTF-8; see data.folder in config/default.toml",
             ));
         }
     };
     let done =
         output(json, &serde_json::json!({ "obligees": count, "problems": problems }), |_| match count {
             Some(count) => print(format!("{} and the national limits are valid.", counted(count, "obligee"))),
-            None => problems.iter().for_each(|problem| print(printable(&problem.to_string()))),
+            None => problems.iter().for_each(|problem| print_text(printable(&problem.to_string()))),
         })?;
     if problems.is_empty() {
         return Ok(done);
@@ -143,7 +143,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
     let files = problems.iter().map(|problem| &problem.file).collect::<BTreeSet<_>>().len();
     let summary = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
     Err(Error::conflict(summary)
-        .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"))
+        .hint("read config/obligees/hirakawa.toml and config/national.toml, which explain every key"))
 }
 
 #[derive(Debug, Serialize)]

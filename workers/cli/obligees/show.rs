@@ -11,7 +11,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    super::{name_of, output, table},
+    super::{name_of, output, print_table, print_text, table},
     Error, ShownAcceptance, kinds, print, printable, products,
 };
 use crate::{
@@ -50,9 +50,9 @@ fn unknown(registry: &Registry, code: &str) -> Error {
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
     let named = |(_, obligee): &(f64, &Obligee)| printable(&format!("{} ({})", obligee.code, obligee.name));
     let alike: Vec<_> = alike.iter().take(3).map(named).collect();
-    let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
+    let hint = if alike.is_empty() { String::new() } else { format!("use {}, or ", alike.join(" or ")) };
     Error::not_found(format!("there is no obligee {:?}", printable(code)))
-        .hint(format!("{hint}`hosho obligees list` has all codes"))
+        .hint(format!("{hint}run `hosho obligees list` for all codes"))
 }
 
 /// The rules of a day, with limits as in the files.
@@ -160,7 +160,7 @@ fn subject(rule: &SubmissionRule) -> Option<String> {
 }
 
 fn print_day(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
-    print(printable(&format!("{} {}  職名 {}", obligee.code, obligee.name, obligee.title)));
+    print_text(printable(&format!("{} {}  職名 {}", obligee.code, obligee.name, obligee.title)));
     print_electronic(obligee, on);
     print_limits(obligee, origins, on);
     print("\nSubmission of the notice");
@@ -179,7 +179,7 @@ fn print_day(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
             subject(rule).map_or_else(|| "any".to_owned(), |subject| printable(&subject)),
         ]);
     }
-    print(rows);
+    print_table(rows);
 }
 
 fn print_electronic(obligee: &Obligee, on: NaiveDate) {
@@ -203,7 +203,7 @@ fn print_electronic(obligee: &Obligee, on: NaiveDate) {
         let (products, kinds) = (products(&acceptance.products, "\n"), kinds(&acceptance.kinds, "\n"));
         rows.add_row([products, kinds, from, basis, older, begun]);
     }
-    print(rows);
+    print_table(rows);
 }
 
 fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
@@ -225,7 +225,7 @@ fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     if let Some(column) = rows.column_mut(2) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
     }
-    print(rows);
+    print_table(rows);
     if let Some(since) = since {
         print(format!("In force since {since}."));
     }
@@ -234,6 +234,6 @@ fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     };
     print(format!("They change on {from}:"));
     for field in LimitField::ALL.into_iter().filter(|field| field.of(next) != field.of(limits)) {
-        print(format!("  {field}  {} → {}", value(field, limits), value(field, next)));
+        print_text(format!("  {field}  {} → {}", value(field, limits), value(field, next)));
     }
 }

@@ -6,7 +6,7 @@ use super::{
     super::{
         Error,
         failed::print_left_out,
-        output, print, print_json,
+        output, print_json, print_text,
         selection::{AuditArgs, SelectionArgs, filter, short},
         text::counted,
     },
@@ -64,14 +64,14 @@ pub(in crate::cli) async fn begin(
     }
     if plan.for_no_stage > 0 && !args.json {
         let (are, they) = if plan.for_no_stage == 1 { ("is", "it is") } else { ("are", "they are") };
-        print(format!(
+        print_text(format!(
             "{} {are} for no stage: {they} left out; `hosho failed edit ID --stage STAGE` sets the stage",
             counted(plan.for_no_stage, "message")
         ));
     }
     print_left_out(&plan.left_out);
     if args.audit.dry_run {
-        print(format!("{} would be replayed. Nothing was changed.", counted(plan.messages, "message")));
+        print_text(format!("{} would be replayed. Nothing was changed.", counted(plan.messages, "message")));
         return Ok(ExitCode::SUCCESS);
     }
     if !args.detach {
@@ -86,11 +86,14 @@ pub(in crate::cli) async fn begin(
     let context = Context { db, out };
     if args.detach {
         return output(args.json, &context.show(&replay.id).await?, |replay| {
-            print(format!("{begun}\n`hosho replay resume {} --reason …` begins to send", short(&replay.id)));
+            print_text(format!(
+                "{begun}\n`hosho replay resume {} --reason …` begins to send",
+                short(&replay.id)
+            ));
         });
     }
     if !args.json {
-        print(begun);
+        print_text(begun);
     }
     drive(replay.id, &context, config, args.json).await
 }

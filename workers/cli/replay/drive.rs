@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    super::{Error, exit_code, output, printable, progress_bar, remark},
+    super::{Error, exit_code, output, printable, progress_bar, remark, remark_error},
     Context, print_replay,
 };
 use crate::{
@@ -56,7 +56,7 @@ pub(super) async fn drive(
         None => Ok(exit_code(replay.failed_again > 0)),
         // The replay is the JSON of this command; the error is not a second document beside it.
         Some(error) if json => {
-            remark(error.to_string());
+            remark_error(&error);
             Ok(error.exit_code())
         }
         Some(error) => Err(error),

@@ -8,7 +8,7 @@ use std::{path::Path, process::ExitCode};
 use clap::Subcommand;
 
 use super::{
-    Error, output, print, printable,
+    Error, output, print, print_table, print_text, printable,
     selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
     text::{stacked, table},
 };
@@ -110,7 +110,7 @@ impl Context<'_> {
 }
 
 fn print_replay(replay: &Replay) {
-    print(format!(
+    print_text(format!(
         "replay {}: {}; {} of {} resolved, {} failed again, {} in flight, {} waiting",
         replay.id,
         replay.state,
@@ -120,15 +120,15 @@ fn print_replay(replay: &Replay) {
         replay.in_flight,
         replay.waiting
     ));
-    print(format!("  by {}: {}", printable(&replay.actor), printable(&replay.reason)));
+    print_text(format!("  by {}: {}", printable(&replay.actor), printable(&replay.reason)));
     if let Some(note) = &replay.note {
-        print(format!("  {}", printable(note)));
+        print_text(format!("  {}", printable(note)));
     }
     if let Some(driver) = &replay.driven_by {
-        print(format!("  driven by {}", printable(driver)));
+        print_text(format!("  driven by {}", printable(driver)));
     }
     for delay in &replay.held_up {
-        print(format!("  held up: {}", printable(delay)));
+        print_text(format!("  held up: {}", printable(delay)));
     }
 }
 
@@ -144,7 +144,7 @@ fn print_list(replays: &[Replay]) {
             format!("{}\n{}", printable(&replay.actor), printable(&replay.reason)),
         ]);
     }
-    print(rows);
+    print_table(rows);
 }
 
 /// Pauses, resumes or aborts a replay; a resumed one is driven to its end.

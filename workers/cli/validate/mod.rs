@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use chrono::NaiveDate;
 
 use self::{output::Report, text::Language};
-use super::{Error, existing, remark};
+use super::{Error, existing, remark_beside, remark_error};
 use crate::{
     config::Config,
     domain::wareki,
@@ -113,16 +113,17 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, Error> {
             Err(error) => {
                 let text = format!("cannot read {}: {error}", input::name(file));
                 let hint = "give files of JSON Lines, JSON arrays or JSON objects, or - for standard input";
-                remark(Error::unavailable(anyhow::anyhow!(text)).hint(hint).to_string());
+                remark_error(&Error::unavailable(anyhow::anyhow!(text)).hint(hint));
                 report.unreadable(Unreadable { file: name, problem: error.to_string() });
             }
         }
     }
     report.end()?;
     if report.has_interim && !database {
-        remark(
-            "note: without --database only these files are read. An advance payment guarantee issued before is not\n      \
-            among them, so an interim advance may be refused here (interim_advance.…) and still be accepted",
+        remark_beside(
+            "note: ",
+            "without --database only these files are read. An advance payment guarantee issued before is not \
+             among them, so an interim advance may be refused here (interim_advance.…) and still be accepted",
         );
     }
     Ok(ExitCode::from(report.summary.exit_code()))

@@ -183,9 +183,8 @@ fn open_database(config: &Config) -> Result<Connection, Error> {
 }
 
 fn unavailable(error: DbError) -> Error {
-    Error::unavailable(error).hint(
-        "is database.url right, the server up, and are the tables up to date (`hosho migrate --check`)?",
-    )
+    Error::unavailable(error)
+        .hint("start the database server or correct database.url, then run `hosho migrate --check`")
 }
 
 impl Checked {

@@ -30,7 +30,7 @@ pub(super) async fn check(db: &Db, config: &Config, clock: &Clock) -> (Vec<Findi
     let server = match db.call(db::server).await {
         Ok(server) => server,
         Err(error) => {
-            let hint = "bring it back, or correct database.url: every stage waits for it";
+            let hint = "start the database, or correct database.url: every stage waits for it";
             return (vec![Finding::failure("database", chain(&error), hint)], None);
         }
     };
@@ -69,10 +69,10 @@ fn version(db: &Db, server: &Server) -> Finding {
     let named = format!("{name} {}", server.version);
     let major: u32 = server.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
     if server.is_read_only {
-        let hint = "it is a standby: set database.url to the primary";
+        let hint = "set database.url to the primary: this server is a standby";
         Finding::failure("database", format!("{named} takes no writes"), hint)
     } else if major < oldest {
-        let hint = format!("hosho is tested with {name} {oldest} and newer");
+        let hint = format!("update to {name} {oldest} or newer: hosho is tested with those");
         Finding::warning("database", named, hint)
     } else {
         Finding::ok("database", named)

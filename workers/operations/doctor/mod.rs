@@ -74,7 +74,11 @@ pub async fn run(config: &Config, database: Result<(), String>, mut found: impl 
             rows
         }
         Err(problem) => {
-            found(vec![Finding::failure("database", problem, "is database.url right?")]);
+            found(vec![Finding::failure(
+                "database",
+                problem,
+                "correct database.url (`hosho config show` prints it)",
+            )]);
             None
         }
     };

@@ -84,7 +84,7 @@ fn stuck(fleet: &Fleet) -> Vec<Finding> {
             counted(row.held, "message"),
             (fleet.now - busy).num_minutes()
         );
-        let hint = "read its log; stopping the process requeues them for other workers";
+        let hint = "read its log, or stop the process: other workers then take its messages";
         Some(Finding::warning("stuck deliveries", text, hint))
     });
     let ok = format!("none: no batch is in flight for longer than {} min", STUCK.num_minutes());

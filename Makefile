@@ -36,16 +36,14 @@ demo: cargo
 	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
 
-# Unit tests are built without effort: they run for a minute, and optimising them takes minutes.
+# Our crates are built without effort for the tests: they run for minutes, and optimising takes longer than that saves. Dependencies are
+# optimised, and shared with the demonstration. `make soak` drills the program as it is shipped.
 export PROPTEST_RNG_SEED ?= 20261130
-UNIT_TESTS := $(foreach crate,hosho hosho-domain hosho-pdf hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
+TEST_BUILD := --release --locked $(foreach crate,hosho hosho-domain hosho-pdf hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
+TEST := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc cargo test $(TEST_BUILD)
 
-# So is what the integration tests are made of, but not the program they run: that is the one that is shipped.
-BUILD_INTEGRATION_TESTS := cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0
-INTEGRATION_TESTS := "$$($(BUILD_INTEGRATION_TESTS) | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
-
-# The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration. Most integration
-# tests wait for servers, so more of them run at a time than there are cores.
+# The quick checks first. One build serves lints, documentation and tests (.ci/rustc). Most integration tests wait for servers, so more
+# of them run at a time than there are cores.
 .PHONY: test
 test: cargo
 	@.ci/step --begin
@@ -54,13 +52,13 @@ test: cargo
 	.ci/step 'format of tests/fuzz' cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	.ci/step 'source text (hosho-tidy)' cargo test --locked -p hosho-tidy
 	.ci/step 'dependencies (cargo-deny, one build of each)' bash -c '.ci/deny && .ci/compiled-once'
-	.ci/step 'lints' cargo clippy --release --locked --workspace --all-targets -- -D warnings
-	.ci/step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps
-	.ci/step 'build of the unit tests' cargo test --release --locked --workspace --lib $(UNIT_TESTS) --no-run
-	.ci/step 'unit tests' cargo test --release --locked --workspace --lib $(UNIT_TESTS)
-	.ci/step 'build of the program and the integration tests' $(BUILD_INTEGRATION_TESTS) >/dev/null
-	.ci/step 'integration tests' $(INTEGRATION_TESTS) --test-threads=4
+	.ci/step 'build, with lints and documentation' env $(TEST) --workspace --all-targets --no-run
+	.ci/step 'unit tests' env $(TEST) --workspace --lib
+	.ci/step 'integration tests' env $(TEST) --test it -- --test-threads=6
 	@.ci/step --report
+
+# The shipped program; the tests that drive it are not optimised.
+INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
 # 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. Seeds are random and
@@ -81,7 +79,7 @@ soak: cargo
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 	export PROPTEST_RNG_SEED=$${HOSHO_DRILL_SEED:-$$(od -An -N7 -tu8 /dev/urandom | tr -d ' ')}; \
 	    echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; PROPTEST_CASES=2000 \
-	    cargo test --release --locked --workspace --lib $(UNIT_TESTS)
+	    cargo test $(TEST_BUILD) --workspace --lib
 
 # The parts on one core, short, each with a row for docs/bench.md (BENCH= gives criterion's own, longer settings); then the whole system
 # on private servers, about an hour and 70 GB of disk (BENCH_ONLY, BENCH_GROWTH …: benches/system/main.rs).

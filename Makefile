@@ -36,12 +36,14 @@ demo: cargo
 	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
 
-# Our crates are built without effort for the tests: they run for minutes, and optimising takes longer than that saves. Dependencies are
+# Our crates are built without effort for the tests: they drive servers for minutes, and optimising takes longer than it saves; drawing is optimised. Dependencies are
 # optimised, and shared with the demonstration. `make soak` drills the program as it is shipped.
 export PROPTEST_RNG_SEED ?= 20261130
-TEST_BUILD := --release --locked $(foreach crate,hosho hosho-domain hosho-pdf hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
-# The first is what `cargo clippy -- -D warnings` sets; a change of it builds again.
-TEST := CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc cargo test $(TEST_BUILD)
+NOT_OPTIMISED := $(foreach crate,hosho hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
+# The first variable is what `cargo clippy -- -D warnings` sets; where it changes, cargo builds again.
+TEST_BUILD := CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc \
+    cargo test --release --locked $(NOT_OPTIMISED) --workspace --all-targets --no-run --message-format=json-render-diagnostics
+TEST_PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/test-programs.json
 
 # The quick checks first. One build serves lints, documentation and tests (.ci/rustc). Most integration tests wait for servers, so more
 # of them run at a time than there are cores.
@@ -53,13 +55,13 @@ test: cargo
 	.ci/step 'format of tests/fuzz' cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	.ci/step 'source text (hosho-tidy)' cargo test --locked -p hosho-tidy
 	.ci/step 'dependencies (cargo-deny, one build of each)' bash -c '.ci/deny && .ci/compiled-once'
-	.ci/step 'build, with lints and documentation' env $(TEST) --workspace --all-targets --no-run
-	.ci/step 'unit tests' env $(TEST) --workspace --lib
-	.ci/step 'integration tests' env $(TEST) --test it -- --test-threads=6
+	.ci/step 'build, with lints and documentation' env $(TEST_BUILD) >$(TEST_PROGRAMS)
+	.ci/step 'unit tests' bash -euc 'for program in $$(.ci/executables lib <$(TEST_PROGRAMS)); do $$program; done'
+	.ci/step 'integration tests' bash -euc '$$(.ci/executables it <$(TEST_PROGRAMS)) --test-threads=6'
 	@.ci/step --report
 
 # The shipped program; the tests that drive it are not optimised.
-INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
+INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 | .ci/executables it)"
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
 # 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. Seeds are random and
@@ -80,7 +82,7 @@ soak: cargo
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 	export PROPTEST_RNG_SEED=$${HOSHO_DRILL_SEED:-$$(od -An -N7 -tu8 /dev/urandom | tr -d ' ')}; \
 	    echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; PROPTEST_CASES=2000 \
-	    cargo test $(TEST_BUILD) --workspace --lib
+	    cargo test --release --locked $(NOT_OPTIMISED) --workspace --lib
 
 # The parts on one core, short, each with a row for docs/bench.md (BENCH= gives criterion's own, longer settings); then the whole system
 # on private servers, about an hour and 70 GB of disk (BENCH_ONLY, BENCH_GROWTH …: benches/system/main.rs).

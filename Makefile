@@ -36,8 +36,8 @@ demo: cargo
 	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
 
-# Our crates are built without effort for the tests: they drive servers for minutes, and optimising takes longer than it saves; drawing is optimised. Dependencies are
-# optimised, and shared with the demonstration. `make soak` drills the program as it is shipped.
+# What drives servers for minutes is not optimised for the tests: optimising takes longer than it saves. Drawing and dependencies are;
+# the latter are shared with the demonstration. `make soak` drills the program as it is shipped.
 export PROPTEST_RNG_SEED ?= 20261130
 NOT_OPTIMISED := $(foreach crate,hosho hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
 # The first variable is what `cargo clippy -- -D warnings` sets; where it changes, cargo builds again.

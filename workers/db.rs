@@ -1,4 +1,6 @@
-//! Database work on blocking threads: the one way from async code to a connection.
+//! Database work on blocking threads.
+//!
+//! The runner and the mail ledger keep a connection, or give their input back without one: they use the pool.
 
 use hosho_schema::db::{Connection, DbError, Pool};
 

@@ -157,7 +157,7 @@ pub fn decide(
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
     use super::*;
 
@@ -245,6 +245,13 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+                "workers/proptest-regressions/schedule.txt",
+            ))),
+            ..ProptestConfig::default()
+        })]
+
         /// Every slot up to the latest time of a jumping clock is returned once.
         #[test]
         fn returns_every_slot_once(

@@ -52,7 +52,7 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
-    /// One run: its progress, its driver and its failures
+    /// One run: its progress, its driver and, in text, its first failures
     Show {
         /// The run
         #[arg(value_name = "RUN", value_parser = beginning)]
@@ -195,7 +195,8 @@ pub(super) async fn begin(
     }
     let run = runs.begin(&operation, &order).await?;
     if args.detach {
-        return output(args.json, &run.id, |id| {
+        return output(args.json, &serde_json::json!({ "run": run.id }), |_| {
+            let id = &run.id;
             print_text(format!("run {id} has begun; `hosho batch show {}` shows its progress", short(id)));
         });
     }
@@ -321,4 +322,8 @@ fn print_progress(run: &RunProgress, failed: &[Failed]) {
         ]);
     }
     print_table(rows);
+    let more = usize::try_from(run.failed).unwrap_or(0).saturating_sub(failed.len());
+    if more > 0 {
+        print_text(format!("… and {more} more: `hosho failed list --run {}`", short(&run.run)));
+    }
 }

@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_wish_for_json_in_wrong_arguments() {
+    fn detects_json_in_wrong_arguments() {
         let wants = |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         for line in ["status --json", "validate --format json", "validate --format=json x --nothing"] {
             assert!(wants(line), "{line}");

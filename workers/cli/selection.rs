@@ -29,7 +29,10 @@ impl DatabaseArgs {
     pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(out) = &self.out else { return Ok(Vec::new()) };
         super::database_of(out)?;
-        super::process::embedded(out, false)
+        let mut overrides = super::process::embedded(out, false)?;
+        // A new key ring would hide that everything sealed with the old one is lost.
+        overrides.push(("keys.create", "false".to_owned()));
+        Ok(overrides)
     }
 }
 

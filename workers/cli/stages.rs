@@ -81,7 +81,7 @@ async fn show(db: &Db, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = Clock::system().now();
     let report = stages::report(db, config, now).await?;
     output(json, &report, |report| print_report(report, now.and_utc()))?;
-    Ok(exit_code(report.is_troubled()))
+    Ok(exit_code(report.has_problem()))
 }
 
 fn print_report(report: &Report, now: DateTime<Utc>) {
@@ -115,7 +115,7 @@ fn print_report(report: &Report, now: DateTime<Utc>) {
     }
     print_table(rows);
     for stage in &report.stages {
-        print_troubles(stage);
+        print_problems(stage);
     }
     if let Some(waiting) = delays(&report.waiting) {
         print_text(format!("waiting for their next attempt, all stages together: {waiting}"));
@@ -141,7 +141,7 @@ fn print_report(report: &Report, now: DateTime<Utc>) {
     }
 }
 
-fn print_troubles(stage: &Stage) {
+fn print_problems(stage: &Stage) {
     let name = stage.health.name;
     if let Some(paused) = &stage.health.paused {
         print_text(format!(

@@ -10,7 +10,7 @@ const fn of(reason: Reason) -> &'static str {
              then run `hosho failed replay`"
         }
         Reason::Undecodable => {
-            "read the position in the text; correct the message with `hosho failed edit`, or have its \
+            "read the fields or the position in the text; correct the message with `hosho failed edit`, or have its \
              sender send it again and run `hosho failed discard`"
         }
         Reason::ReferenceMissing => {

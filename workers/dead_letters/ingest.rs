@@ -72,7 +72,7 @@ impl Ingester {
                 }
                 Err(End::Away(failure)) => {
                     warn!(source = ?source, error = chain(&failure), "Database unavailable; dead letters requeued");
-                    if self.until_back().await {
+                    if self.wait_for_database().await {
                         return;
                     }
                 }
@@ -184,7 +184,7 @@ impl Ingester {
     }
 
     /// Probes the database until it is available; true when the process stops first.
-    async fn until_back(&mut self) -> bool {
+    async fn wait_for_database(&mut self) -> bool {
         loop {
             if self.wait(Duration::from_secs(5)).await {
                 return true;

@@ -15,9 +15,9 @@ pub enum Ended {
     Stopped(String),
     /// Paused or ended by an operator, or another process drives the run.
     /// See its state.
-    ByOthers,
+    ChangedElsewhere,
     /// Another process drives the replay.
-    Driven,
+    DrivenElsewhere,
     /// This process was requested to stop; another may resume it.
     Interrupted,
 }

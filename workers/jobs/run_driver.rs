@@ -149,11 +149,11 @@ impl RunDriver {
         self.report().await?;
         self.settle_cancelled().await?;
         let Some(run) = self.driver.database(|db| job_run::active(db, JOB)).await? else {
-            return Ok(Ended::ByOthers);
+            return Ok(Ended::ChangedElsewhere);
         };
         match self.lease(&run.id).await? {
             Some(run) => self.drive(run).await,
-            None => Ok(Ended::ByOthers),
+            None => Ok(Ended::ChangedElsewhere),
         }
     }
 
@@ -175,7 +175,7 @@ impl RunDriver {
             let began = Instant::now();
             match self.lease(&run.id).await? {
                 Some(kept) => run = kept,
-                None => return Ok(Ended::ByOthers),
+                None => return Ok(Ended::ChangedElsewhere),
             }
             let queued = self.select(&run, &selection).await?;
             let sent = self.relay(&run, &mut publisher).await?;

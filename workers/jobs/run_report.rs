@@ -116,7 +116,7 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
 /// An error lists all failed deliveries; the others succeeded.
 pub async fn deliver(
     addresses: &Addresses,
-    post: &MailDelivery,
+    delivery: &MailDelivery,
     run: &Run,
     report: &Report,
 ) -> Result<(), String> {
@@ -132,11 +132,11 @@ pub async fn deliver(
         }
     }
     for (place, to) in addresses.to.iter().enumerate() {
-        let domain = post.from.address.expose().rsplit('@').next().unwrap_or_default().to_owned();
+        let domain = delivery.from.address.expose().rsplit('@').next().unwrap_or_default().to_owned();
         let message = MailMessage {
             message_id: format!("report-{}-{place}@{domain}", run.id),
             date: run.finished_at.unwrap_or(run.created_at),
-            from: post.from.clone(),
+            from: delivery.from.clone(),
             to: to.as_str().into(),
             subject: report.subject.clone(),
             text: report.text.clone(),
@@ -147,7 +147,7 @@ pub async fn deliver(
             attachments: Vec::new(),
             trace_id: None,
         };
-        if let Err(error) = post.mailer.send(&message).await {
+        if let Err(error) = delivery.mailer.send(&message).await {
             problems.push(format!("the mail to entry {} of batch.report_to: {}", place + 1, chain(&error)));
         }
     }

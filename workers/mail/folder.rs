@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::message::Parcel;
+use super::message::EncodedMail;
 use super::{MailerError, Reply, SendError};
 
 pub(super) struct Folder {
@@ -29,9 +29,9 @@ impl Folder {
         Ok(Self { path, drafts: AtomicU64::new(0) })
     }
 
-    pub(super) async fn write(&self, parcel: Parcel) -> Result<Reply, SendError> {
-        let name = file_name(&parcel.message_id);
-        self.place(Some(name.clone()), parcel.bytes).await?;
+    pub(super) async fn write(&self, encoded: EncodedMail) -> Result<Reply, SendError> {
+        let name = file_name(&encoded.message_id);
+        self.place(Some(name.clone()), encoded.bytes).await?;
         Ok(Reply { code: 250, text: name })
     }
 

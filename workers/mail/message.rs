@@ -39,7 +39,7 @@ pub struct MailMessage {
 impl MailMessage {
     /// The message as it goes over the wire: CRLF throughout, ASCII.
     pub fn message(&self) -> Result<Vec<u8>, MailMessageError> {
-        Parcel::pack(self).map(|parcel| parcel.bytes)
+        EncodedMail::encode(self).map(|encoded| encoded.bytes)
     }
 }
 
@@ -71,15 +71,15 @@ pub enum MailMessageError {
     Compose,
 }
 
-pub(super) struct Parcel {
+pub(super) struct EncodedMail {
     pub(super) message_id: String,
     pub(super) envelope: Envelope,
     /// The message, CRLF throughout, ASCII, ending with one line break.
     pub(super) bytes: Vec<u8>,
 }
 
-impl Parcel {
-    pub(super) fn pack(mail: &MailMessage) -> Result<Self, MailMessageError> {
+impl EncodedMail {
+    pub(super) fn encode(mail: &MailMessage) -> Result<Self, MailMessageError> {
         let headers = [
             ("message_id", mail.message_id.as_str()),
             ("from.name", mail.from.name.as_deref().unwrap_or_default()),
@@ -205,8 +205,8 @@ mod tests {
 
     #[test]
     fn same_mail_has_the_same_ascii_bytes() {
-        let first = Parcel::pack(&mail()).unwrap().bytes;
-        assert_eq!(Parcel::pack(&mail()).unwrap().bytes, first);
+        let first = EncodedMail::encode(&mail()).unwrap().bytes;
+        assert_eq!(EncodedMail::encode(&mail()).unwrap().bytes, first);
         let text = String::from_utf8(first).unwrap();
         assert!(text.is_ascii() && text.ends_with("--\r\n"));
         assert!(text.split("\r\n").all(|line| line.len() <= 100 && !line.contains(['\r', '\n'])), "{text}");
@@ -234,7 +234,7 @@ mod tests {
             for text in ["\r\nBcc: victim@example.com", "\n", "\r", "\0", "\u{85}", "\u{2028}"] {
                 let mut mail = mail();
                 spoil(&mut mail, text);
-                let error = Parcel::pack(&mail).err().unwrap();
+                let error = EncodedMail::encode(&mail).err().unwrap();
                 assert_eq!(error, MailMessageError::ControlCharacter { field }, "{text:?}");
                 assert!(!error.to_string().contains("victim"));
             }
@@ -255,13 +255,13 @@ mod tests {
             ".a@b",
             &format!("{}@b", "a".repeat(200)),
         ] {
-            let refused = Parcel::pack(&MailMessage { message_id: id.to_owned(), ..mail() }).err();
+            let refused = EncodedMail::encode(&MailMessage { message_id: id.to_owned(), ..mail() }).err();
             assert_eq!(refused, Some(MailMessageError::Form { field: "message_id" }), "{id}");
         }
-        let refused = Parcel::pack(&MailMessage { date: NaiveDateTime::MIN, ..mail() }).err();
+        let refused = EncodedMail::encode(&MailMessage { date: NaiveDateTime::MIN, ..mail() }).err();
         assert_eq!(refused, Some(MailMessageError::Form { field: "date" }));
         assert_eq!(
-            Parcel::pack(&MailMessage { to: "taro".into(), ..mail() }).err(),
+            EncodedMail::encode(&MailMessage { to: "taro".into(), ..mail() }).err(),
             Some(MailMessageError::Address { field: "to" })
         );
     }

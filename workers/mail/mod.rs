@@ -185,10 +185,10 @@ impl Mailer {
     /// Sends one mail and returns the server's reply to the final dot.
     /// For a folder the reply is 250 and the name of the file.
     pub async fn send(&self, mail: &MailMessage) -> Result<Reply, SendError> {
-        let parcel = message::Parcel::pack(mail).map_err(SendError::Unsendable)?;
+        let encoded = message::EncodedMail::encode(mail).map_err(SendError::Unsendable)?;
         match &self.0 {
-            Way::Smtp(relay) => relay.send(&parcel).await,
-            Way::Folder(folder) => folder.write(parcel).await,
+            Way::Smtp(relay) => relay.send(&encoded).await,
+            Way::Folder(folder) => folder.write(encoded).await,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use super::message::Parcel;
+use super::message::EncodedMail;
 use super::{Cause, MailerError, Reply, SendError, Step};
 use crate::redact::redact_addresses;
 use crate::secret::Secret;
@@ -120,10 +120,10 @@ impl Relay {
         Ok(Self { settings, tls, hello_name, permits, idle: Mutex::new(Vec::new()) })
     }
 
-    pub(super) async fn send(&self, parcel: &Parcel) -> Result<Reply, SendError> {
+    pub(super) async fn send(&self, encoded: &EncodedMail) -> Result<Reply, SendError> {
         let _permit = self.permit().await?;
         if let Some(mut connection) = self.pooled().await {
-            match self.deliver(&mut connection, parcel).await {
+            match self.deliver(&mut connection, encoded).await {
                 Ok(reply) => {
                     self.keep(connection, true);
                     return Ok(reply);
@@ -138,7 +138,7 @@ impl Relay {
             }
         }
         let mut connection = self.connect().await?;
-        match self.deliver(&mut connection, parcel).await {
+        match self.deliver(&mut connection, encoded).await {
             Ok(reply) => {
                 self.keep(connection, true);
                 Ok(reply)
@@ -251,15 +251,19 @@ impl Relay {
         }
     }
 
-    async fn deliver(&self, connection: &mut AsyncSmtpConnection, parcel: &Parcel) -> Result<Reply, Failure> {
-        let to = Some(parcel);
+    async fn deliver(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        encoded: &EncodedMail,
+    ) -> Result<Reply, Failure> {
+        let to = Some(encoded);
         self.command(
             Step::Sender,
-            connection.command(Mail::new(parcel.envelope.from().cloned(), Vec::new())),
+            connection.command(Mail::new(encoded.envelope.from().cloned(), Vec::new())),
             to,
         )
         .await?;
-        for recipient in parcel.envelope.to() {
+        for recipient in encoded.envelope.to() {
             self.command(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to)
                 .await?;
         }
@@ -274,7 +278,7 @@ impl Relay {
         }
 
         // lettre writes a line break before the dot; the message's own would leave an empty line behind it.
-        let content = parcel.bytes.strip_suffix(b"\r\n").unwrap_or(&parcel.bytes);
+        let content = encoded.bytes.strip_suffix(b"\r\n").unwrap_or(&encoded.bytes);
         let dotted = AtomicBool::new(false);
         let mut pieces = content.chunks(PIECE);
         let feed = std::iter::from_fn(|| {
@@ -313,7 +317,7 @@ impl Relay {
         &self,
         step: Step,
         command: impl Future<Output = Result<Response, smtp::Error>>,
-        to: Option<&Parcel>,
+        to: Option<&EncodedMail>,
     ) -> Result<Response, Failure> {
         let broken =
             |source| Failure { error: SendError::Unavailable { step, source }, connection_lost: true };
@@ -350,20 +354,20 @@ fn refused(step: Step, reply: Reply) -> Failure {
     Failure { error, connection_lost: code == 421 }
 }
 
-fn refusal(error: &smtp::Error, to: Option<&Parcel>) -> Option<Reply> {
+fn refusal(error: &smtp::Error, to: Option<&EncodedMail>) -> Option<Reply> {
     let code = u16::from(error.status()?);
     let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     Some(Reply { code, text: presentable(&text, to) })
 }
 
-fn reply_of(response: &Response, to: Option<&Parcel>) -> Reply {
+fn reply_of(response: &Response, to: Option<&EncodedMail>) -> Reply {
     let text = response.message().collect::<Vec<_>>().join(" ");
     Reply { code: response.code().into(), text: presentable(&text, to) }
 }
 
 /// An error that may be logged.
 /// lettre quotes unreadable replies, which may have any content.
-fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
+fn cause(error: smtp::Error, to: Option<&EncodedMail>) -> Cause {
     match refusal(&error, to) {
         Some(reply) => reply.into(),
         None if error.is_response() => "the connection ended or the reply is not SMTP".into(),
@@ -372,9 +376,9 @@ fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
 }
 
 /// The server's text without addresses, on one line, at most 400 characters.
-fn presentable(text: &str, to: Option<&Parcel>) -> String {
+fn presentable(text: &str, to: Option<&EncodedMail>) -> String {
     let mut text = redact_addresses(text);
-    for address in to.iter().flat_map(|parcel| parcel.envelope.to()) {
+    for address in to.iter().flat_map(|encoded| encoded.envelope.to()) {
         // "user taro unknown", "kensetsu.example.com: no MX": a small firm's domain is its name.
         for part in [address.user(), address.domain()] {
             text = masked(&text, part);

@@ -93,7 +93,7 @@ pub fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
     for file in files {
         let name = name(file);
-        let bytes = slurp(file).map_err(|error| {
+        let bytes = read_file(file).map_err(|error| {
             Error::invalid(format!("cannot read {name}: {error}"))
                 .hint("give a file of JSON Lines or a JSON array, or - for standard input")
         })?;
@@ -107,7 +107,7 @@ pub fn name(file: &Path) -> String {
 }
 
 /// Reads a file, or standard input, without the byte order mark of spreadsheets.
-pub fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
+pub fn read_file(file: &Path) -> std::io::Result<Vec<u8>> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut bytes = Vec::new();
     if file == Path::new("-") {

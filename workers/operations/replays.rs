@@ -252,11 +252,11 @@ pub fn driver(
 pub fn unfinished(ended: Ended, replay: &Replay) -> Option<Error> {
     Some(match ended {
         Ended::Complete => return None,
-        Ended::Driven => driven(),
+        Ended::DrivenElsewhere => driven(),
         Ended::Stopped(why) => Error::conflict(format!("the replay stopped: {why}")).hint(
             "run `hosho failed groups` for what failed again; messages that were not sent keep their state",
         ),
-        Ended::ByOthers => {
+        Ended::ChangedElsewhere => {
             Error::conflict(format!("another operator decided: the replay is {}", replay.state))
         }
         Ended::Interrupted => Error::conflict("interrupted")

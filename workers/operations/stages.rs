@@ -158,15 +158,15 @@ impl Stage {
         self.health.consumers == 0 && self.ready.unwrap_or(0) + self.bulk.unwrap_or(0) > 0
     }
 
-    fn is_troubled(&self) -> bool {
+    fn has_problem(&self) -> bool {
         let is_open = matches!(self.health.circuit, Circuit::Open { .. });
         is_open || self.health.paused.is_some() || self.lacks_consumers()
     }
 }
 
 impl Report {
-    pub fn is_troubled(&self) -> bool {
-        self.broker.is_some() || self.stages.iter().any(Stage::is_troubled)
+    pub fn has_problem(&self) -> bool {
+        self.broker.is_some() || self.stages.iter().any(Stage::has_problem)
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) struct ConsumerTask {
     pub(super) stage: &'static str,
     pub(super) lane: Lane,
     /// Whether nothing was acknowledged since a probe succeeded.
-    pub(super) unproved: bool,
+    pub(super) unconfirmed: bool,
     /// Probes in a row that succeeded although the dependency was still unavailable.
     pub(super) wrong_probes: u32,
     pub(super) throttled_at: Mutex<Instant>,

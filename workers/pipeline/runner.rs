@@ -65,7 +65,7 @@ impl Runner {
             paused,
             stage: S::NAME,
             lane,
-            unproved: false,
+            unconfirmed: false,
             wrong_probes: 0,
             throttled_at: Mutex::new(Instant::now()),
         };
@@ -86,7 +86,8 @@ impl ConsumerTask {
                 Ok(Ok(End::Stopped) | Err(End::Stopped)) => return,
                 Ok(Ok(End::Paused) | Err(End::Paused)) => continue,
                 Ok(Ok(End::Unavailable(fault)) | Err(End::Unavailable(fault))) => {
-                    self.wrong_probes = if self.unproved { self.wrong_probes.saturating_add(1) } else { 0 };
+                    self.wrong_probes =
+                        if self.unconfirmed { self.wrong_probes.saturating_add(1) } else { 0 };
                     if self.until_recovered(fault).await {
                         return;
                     }
@@ -151,7 +152,7 @@ impl ConsumerTask {
             match self.batch(stage, deliveries, &mut publisher).await {
                 Ok(()) => {
                     consumer.ack(last).await?;
-                    self.unproved = false;
+                    self.unconfirmed = false;
                 }
                 Err(broken @ End::Broken(_)) => return Err(broken),
                 Err(end) => break end,
@@ -200,7 +201,7 @@ impl ConsumerTask {
                 Err(still) => fault = Fault { reason: fault.reason, ..still },
             }
         }
-        self.unproved = true;
+        self.unconfirmed = true;
         self.stats.circuit_closed();
         info!(
             stage = self.stage,

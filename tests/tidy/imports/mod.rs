@@ -35,7 +35,6 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
             "workers/backoff",
             "workers/db",
             "workers/fault",
-            "workers/hex",
             "workers/schedule",
             "workers/keys",
             "workers/telemetry",

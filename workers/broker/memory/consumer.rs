@@ -91,7 +91,7 @@ impl MemoryConsumer {
         }
         self.shared.ended(dead.len());
         for item in dead.into_iter().rev() {
-            self.shared.set_aside(&mut state, &Key::Dead, item);
+            self.shared.queue_for_ingester(&mut state, &Key::Dead, item);
         }
     }
 }

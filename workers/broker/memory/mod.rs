@@ -47,7 +47,7 @@ struct Shared {
     names: Names,
     state: Mutex<State>,
     /// Messages of stages that are ready, unacknowledged or waiting.
-    under_way: watch::Sender<usize>,
+    in_flight: watch::Sender<usize>,
     /// Dead letters and unrouted messages that are not acknowledged.
     dead: watch::Sender<usize>,
 }
@@ -119,7 +119,7 @@ impl Memory {
         let shared = Shared {
             names: Names::new("hosho.", stages),
             state: Mutex::new(state),
-            under_way: watch::Sender::new(0),
+            in_flight: watch::Sender::new(0),
             dead: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -133,10 +133,10 @@ impl Memory {
 
     /// Resolves when [`Memory::idle`] would count at most `most` messages.
     pub fn at_most(&self, most: usize) -> impl Future<Output = ()> + Send + 'static {
-        let mut under_way = self.shared.under_way.subscribe();
+        let mut in_flight = self.shared.in_flight.subscribe();
         async move {
             // An error means that the broker is dropped with all its messages.
-            let _ = under_way.wait_for(|count| *count <= most).await;
+            let _ = in_flight.wait_for(|count| *count <= most).await;
         }
     }
 
@@ -156,15 +156,15 @@ impl Shared {
     }
 
     fn began(&self, count: usize) {
-        self.under_way.send_modify(|under_way| *under_way += count);
+        self.in_flight.send_modify(|in_flight| *in_flight += count);
     }
 
     fn ended(&self, count: usize) {
-        self.under_way.send_modify(|under_way| *under_way = under_way.saturating_sub(count));
+        self.in_flight.send_modify(|in_flight| *in_flight = in_flight.saturating_sub(count));
     }
 
     /// Queues a dead letter or an unrouted message for the ingester.
-    fn set_aside(&self, state: &mut State, key: &Key, item: Item) {
+    fn queue_for_ingester(&self, state: &mut State, key: &Key, item: Item) {
         self.dead.send_modify(|count| *count += 1);
         state.push(key, item);
     }
@@ -181,7 +181,7 @@ impl Shared {
             state.push(&wanted, item);
         } else {
             drop_lane(&mut item.routing_key);
-            self.set_aside(state, &Key::Unrouted, item);
+            self.queue_for_ingester(state, &Key::Unrouted, item);
             self.ended(1);
         }
     }
@@ -200,7 +200,7 @@ impl Shared {
                 state.waiting.entry(delay).or_default().push_back((now + delay.delay(), key, item));
                 return Some(delay);
             }
-            Destination::Dead(_) => self.set_aside(state, &Key::Dead, item),
+            Destination::Dead(_) => self.queue_for_ingester(state, &Key::Dead, item),
             Destination::Event(_) => {
                 let listeners: Vec<Key> =
                     state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();

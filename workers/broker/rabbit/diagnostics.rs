@@ -25,7 +25,7 @@ use super::{
 };
 use crate::broker::BrokerError;
 
-const DIAGNOSE: &str = "ask the broker";
+const DIAGNOSE: &str = "diagnose the broker";
 
 const TAKE_LIMIT: Duration = Duration::from_secs(5);
 

@@ -225,7 +225,7 @@ impl Filter {
         let end = frame.len() - 1;
         if frame[0] == METHOD {
             clean_routing_key(&mut frame[FRAME_HEAD..end]);
-        } else if !survivable(&frame[FRAME_HEAD..end]) && end - FRAME_HEAD >= CONTENT_HEAD {
+        } else if !is_harmless(&frame[FRAME_HEAD..end]) && end - FRAME_HEAD >= CONTENT_HEAD {
             frame.truncate(FRAME_HEAD + CONTENT_HEAD);
             // No flags: no properties.
             frame.extend_from_slice(&[0, 0, FRAME_END]);
@@ -256,7 +256,7 @@ fn clean_routing_key(method: &mut [u8]) {
     }
 }
 
-fn survivable(content: &[u8]) -> bool {
+fn is_harmless(content: &[u8]) -> bool {
     let mut rest = Bytes(content);
     rest.properties().is_some() && rest.0.is_empty()
 }
@@ -421,7 +421,7 @@ mod tests {
         ]
         .concat();
         let full = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7], &written[..]].concat();
-        assert!(survivable(&full));
+        assert!(is_harmless(&full));
         let stream = [
             frame(METHOD, b"\x00\x3c\x00\x14"),
             frame(CONTENT_HEADER, &full),

@@ -47,7 +47,7 @@ pub(super) async fn drive(
             ended
         }
     };
-    if ended == Ended::Driven {
+    if ended == Ended::DrivenElsewhere {
         return Err(replays::driven());
     }
     let replay = context.show(&id).await?;

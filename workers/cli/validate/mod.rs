@@ -108,7 +108,7 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     report.begin();
     for file in &args.files {
         let name = file.display().to_string();
-        match input::slurp(file) {
+        match input::read_file(file) {
             Ok(bytes) => checker.check(&name, &bytes, |checked| report.add(checked))?,
             Err(error) => {
                 let text = format!("cannot read {}: {error}", input::name(file));

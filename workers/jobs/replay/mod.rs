@@ -243,9 +243,9 @@ impl ReplayDriver {
     /// Why there was no lease.
     async fn not_leased(&self) -> Ended {
         match self.with_database(replay::by_id).await {
-            Ok(Some(replay)) if replay.state == replay::State::Running => Ended::Driven,
+            Ok(Some(replay)) if replay.state == replay::State::Running => Ended::DrivenElsewhere,
             Ok(Some(replay)) if replay.state == replay::State::Complete => Ended::Complete,
-            _ => Ended::ByOthers,
+            _ => Ended::ChangedElsewhere,
         }
     }
 

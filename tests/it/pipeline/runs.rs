@@ -21,14 +21,15 @@ fn cancelled_run_counts_its_late_dead_letters() {
 
     let worker = env.work_on(&["reissue"], &[]);
     let run = env.succeed(&["reissue", "--all", "--reason", "test", "--detach", "--json"]);
-    let run: String = serde_json::from_str(&run).unwrap();
+    let run: Value = serde_json::from_str(&run).unwrap();
+    let run = run["run"].as_str().unwrap();
     eventually("all messages are queued for render", LIMIT, || {
         (env.depths()["stage.render.bulk"] == 16).then_some(())
     });
-    env.succeed(&["batch", "cancel", &run, "--reason", "wrong run"]);
+    env.succeed(&["batch", "cancel", run, "--reason", "wrong run"]);
     env.drain(worker);
     let shown = |env: &TestEnv| {
-        serde_json::from_str::<Value>(&env.succeed(&["batch", "show", &run, "--json"])).unwrap()
+        serde_json::from_str::<Value>(&env.succeed(&["batch", "show", run, "--json"])).unwrap()
     };
     let counts = |shown: &Value| ["queued", "redrawn", "failed"].map(|field| shown[field].as_i64().unwrap());
     let before = shown(&env);
@@ -47,7 +48,7 @@ fn cancelled_run_counts_its_late_dead_letters() {
         (counts(&shown) == [0, 4, 12]).then_some(())
     });
     env.drain(worker);
-    let failed = env.succeed(&["failed", "list", "--run", &run, "--json"]);
+    let failed = env.succeed(&["failed", "list", "--run", run, "--json"]);
     let failed: Value = serde_json::from_str(&failed).unwrap();
     let failed = failed["items"].as_array().unwrap();
     assert_eq!(failed.iter().filter(|one| one["code"] == "key.unusable").count(), 12, "{failed:?}");

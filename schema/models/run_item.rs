@@ -10,6 +10,7 @@ use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, sql};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
+use serde::Serialize;
 
 use super::stored_text::stored_as_text;
 use super::tables::{failed_message, guarantee, revision, run_item};
@@ -301,7 +302,7 @@ pub fn under_way(db: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> R
 }
 
 /// A guarantee of a run that failed, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Serialize)]
 pub struct Failed {
     /// 保証契約番号.
     pub number: String,

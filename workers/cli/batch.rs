@@ -52,7 +52,7 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
-    /// One run: its progress, its driver and, in text, its first failures
+    /// One run: its progress, its driver and its first failures
     Show {
         /// The run
         #[arg(value_name = "RUN", value_parser = beginning)]
@@ -177,23 +177,18 @@ pub(super) async fn begin(
     out: Option<&Path>,
     config: &Config,
 ) -> Result<ExitCode, Error> {
-    let count = runs.count(&selection, operation.at).await?;
     if dry_run {
+        let count = runs.count(&selection, operation.at).await?;
         return output(args.json, &serde_json::json!({ "guarantees": count }), |_| {
             print(format!("{}. Nothing was changed.", counted(count, "guarantee")));
         });
     }
     broker::require(out, config)?;
-    if count == 0 {
-        // As a run, without an identifier.
-        let nothing = serde_json::json!({ "run": null, "total": 0, "done": 0, "failed": 0 });
-        return output(args.json, &nothing, |_| print("There is nothing to do."));
-    }
     let order = Order { selection, rate: args.rate.unwrap_or(config.batch.rate), slot: None };
     if let Some(out) = out {
         return drive(runs, out, &operation, &order, args, config).await;
     }
-    let run = runs.begin(&operation, &order).await?;
+    let Some(run) = runs.begin(&operation, &order).await? else { return nothing_to_do(args.json) };
     if args.detach {
         return output(args.json, &serde_json::json!({ "run": run.id }), |_| {
             let id = &run.id;
@@ -201,6 +196,12 @@ pub(super) async fn begin(
         });
     }
     follow(runs, &run.id, args, worker::stop_on_signal().map_err(Error::unavailable)?).await
+}
+
+/// As a run, without an identifier.
+fn nothing_to_do(json: bool) -> Result<ExitCode, Error> {
+    let nothing = serde_json::json!({ "run": null, "total": 0, "done": 0, "failed": 0 });
+    output(json, &nothing, |_| print("There is nothing to do."))
 }
 
 /// Drives a run in this process, on the folder of `hosho process`.
@@ -213,7 +214,10 @@ async fn drive(
     config: &Config,
 ) -> Result<ExitCode, Error> {
     let mut embedded = Embedded::open(out, config).await?;
-    let run = runs.begin(operation, order).await?;
+    let Some(run) = runs.begin(operation, order).await? else {
+        embedded.end().await;
+        return nothing_to_do(args.json);
+    };
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
     let mut driver = embedded.run_driver(config)?;
     let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
@@ -221,8 +225,8 @@ async fn drive(
         let (bar, runs, id) = (bar.clone(), runs.clone(), run.id.clone());
         tokio::spawn(async move {
             loop {
-                if let Ok((progress, _)) = runs.show(&id).await {
-                    set_position(&bar, &progress);
+                if let Ok(run) = runs.show(&id).await {
+                    set_position(&bar, &run.progress);
                 }
                 tokio::time::sleep(POLL).await;
             }
@@ -241,10 +245,9 @@ async fn drive(
 
 /// Watches a run that workers drive. An interrupt ends the watching, not the run.
 async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) -> Result<ExitCode, Error> {
-    let (first, _) = runs.show(id).await?;
-    let bar = progress_bar(first.total.try_into().unwrap_or_default(), "guarantees");
+    let bar = progress_bar(runs.show(id).await?.progress.total.try_into().unwrap_or_default(), "guarantees");
     loop {
-        let (progress, _) = runs.show(id).await?;
+        let progress = runs.show(id).await?.progress;
         set_position(&bar, &progress);
         if progress.is_halted() {
             break;
@@ -272,9 +275,9 @@ async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {
 }
 
 async fn print_run(runs: &Runs, id: &str, json: bool) -> Result<RunProgress, Error> {
-    let (progress, failed) = runs.show(id).await?;
-    output(json, &progress, |progress| print_progress(progress, &failed))?;
-    Ok(progress)
+    let run = runs.show(id).await?;
+    output(json, &run, |run| print_progress(&run.progress, &run.failures))?;
+    Ok(run.progress)
 }
 
 fn print_progress(run: &RunProgress, failed: &[Failed]) {
@@ -284,7 +287,7 @@ fn print_progress(run: &RunProgress, failed: &[Failed]) {
     let line = |label: &str, text: String| print_beside(&format!("  {label:<11}"), text);
     print_text(format!("run {}  {}{origin}: {}", run.run, run.job, run.state.replace('_', " ")));
     print_text(format!("  {} ({})", printable(&run.reason), printable(&run.actor)));
-    line("began", format!("{} (Asia/Tokyo)", shown(run.created_at)));
+    line("began", shown(run.created_at));
     if let Some(finished_at) = run.finished_at {
         line("ended", shown(finished_at));
     }

@@ -93,7 +93,7 @@ fn print_certificates(history: &History) {
 
 fn print_all(all: &FullHistory) {
     print("\nrevisions, in the order of the chain");
-    let mut rows = table(["revision", "what", "shown", "arrived (Asia/Tokyo)", "why"]);
+    let mut rows = table(["revision", "what", "shown", "arrived", "why"]);
     for line in &all.revisions {
         let seen = match (line.holds, line.visible) {
             (true, _) => "holds",
@@ -111,7 +111,7 @@ fn print_all(all: &FullHistory) {
     print_table(rows);
     if !all.changes.is_empty() {
         print("\nchanges, as received");
-        let mut rows = table(["change", "version", "what", "received (Asia/Tokyo)", "state", ""]);
+        let mut rows = table(["change", "version", "what", "received", "state", ""]);
         for line in &all.changes {
             let is_urgent = line.state == State::Pending.as_text() && line.urgent;
             let violation = |violation: &ViolationV1| format!("{} {}", violation.code, violation.path);
@@ -132,7 +132,7 @@ fn print_all(all: &FullHistory) {
     }
     if !all.redrawn.is_empty() {
         print("\ndocuments drawn again, without a new revision");
-        let mut rows = table(["what", "document", "at (Asia/Tokyo)", "run", "reason"]);
+        let mut rows = table(["what", "document", "at", "run", "reason"]);
         for line in &all.redrawn {
             rows.add_row([
                 line.target.clone(),

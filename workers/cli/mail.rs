@@ -12,7 +12,7 @@ use super::{
     text::{counted, labelled, shown},
 };
 use crate::{
-    broker::{Broker, Lane, Outgoing, Publisher},
+    broker::{Broker, Lane, Publisher},
     config::Config,
     db::Db,
     operations::{
@@ -145,17 +145,13 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config
             print_text(format!("mail {mail}: {before} → {after}. Nothing was changed."));
         });
     }
-    let connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
-    let resolved = resolution.apply(db, operation).await;
-    let sent = match connection {
-        None => Ok(()),
-        Some(connection) => {
-            let message = resolved.is_ok().then(|| resolution.request());
-            connection.close_after(message, config).await
-        }
-    };
+    let mut connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
+    let publisher = connection.as_mut().map(|connection| &mut *connection.publisher as &mut dyn Publisher);
+    let resolved = resolution.apply(db, operation, publisher).await;
+    if let Some(connection) = connection {
+        connection.close(resolved.is_ok()).await;
+    }
     let resolved = resolved?;
-    sent?;
     output(args.json, &resolved, |Resolved { mail, number, before, after, .. }| {
         print_text(format!("mail {mail} about {number}: {before} → {after}"));
         if is_resent {
@@ -177,7 +173,8 @@ impl Connection {
         let (broker, embedded) = match out {
             None => (broker::shared(config)?.broker(), None),
             Some(out) => {
-                let embedded = Embedded::open(out, config).await?;
+                let mut embedded = Embedded::open(out, config).await?;
+                embedded.start(config, &[Lane::Live]);
                 (Arc::clone(&embedded.broker), Some(embedded))
             }
         };
@@ -191,29 +188,16 @@ impl Connection {
         }
     }
 
-    /// Sends a message, if any, and waits until stages in this process are idle.
-    async fn close_after(mut self, message: Option<Outgoing>, config: &Config) -> Result<(), Error> {
-        let sent = match message {
-            None => Ok(()),
-            Some(message) => {
-                if let Some(embedded) = &mut self.embedded {
-                    embedded.start(config, &[Lane::Live]);
-                }
-                self.publisher.publish(vec![message]).await
-            }
-        };
+    /// With `wait`, the stages in this process are idle first.
+    async fn close(self, wait: bool) {
         match self.embedded {
             None => self.broker.close().await,
             Some(embedded) => {
-                if sent.is_ok() {
+                if wait {
                     embedded.until_idle().await;
                 }
                 embedded.end().await;
             }
         }
-        sent.map_err(|error| {
-            Error::unavailable(error)
-                .hint("run the same command again when the broker is available: the mail is pending")
-        })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Error, exit_code, output, print, print_table, print_text, printable_lines};
+use super::{Error, exit_code, output, print, print_table, print_text, printable_lines, text::table};
 use crate::{
     app,
     config::Config,
@@ -97,7 +97,7 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
     let results = check::check_all(&app::renderer(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     output(json, &results, |results| {
-        let mut table = super::table(["template", "sample", "pages", "result"]);
+        let mut table = table(["template", "sample", "pages", "result"]);
         for result in results {
             let pages = result.pages.map_or_else(String::new, |pages| pages.to_string());
             let notes = result.warnings.iter().map(|warning| format!("note: {warning}"));
@@ -126,7 +126,7 @@ fn list(json: bool) -> Result<ExitCode, Error> {
     };
     let listed: Vec<Listed> = check::templates().map(listed).collect();
     output(json, &listed, |listed| {
-        let mut table = super::table(["template", "becomes", "samples"]);
+        let mut table = table(["template", "becomes", "samples"]);
         for Listed { template, becomes, samples } in listed {
             table.add_row([template, becomes, samples.join(", ").as_str()]);
         }

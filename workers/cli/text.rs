@@ -11,12 +11,12 @@ use crate::operations::local;
 
 /// In Asia/Tokyo, to the second.
 pub(super) fn shown(at: DateTime<Utc>) -> String {
-    local(at.naive_utc())
+    format!("{} JST", local(at.naive_utc()))
 }
 
 /// Day and time of day on a line each, for narrow columns; `-` for none.
 pub(super) fn stacked(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| shown(at).replace(' ', "\n"))
+    at.map_or_else(|| "-".to_owned(), |at| local(at.naive_utc()).replace(' ', "\n"))
 }
 
 /// A table whose last column wraps where the line ends.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Error, Page, PageRequest, identifier};
 use crate::{
     audit::Operation,
-    broker::{Lane, Outgoing},
+    broker::{Lane, Outgoing, Publisher},
     db::Db,
     pipeline::stage::Item,
     telemetry::Traceparent,
@@ -153,7 +153,26 @@ impl Resolution {
         }
     }
 
-    pub async fn apply(&self, db: &Db, operation: Operation) -> Result<Resolved, Error> {
+    /// Changes the ledger and, to re-send, queues the mail for the dispatch stage.
+    /// `publisher` is opened before, so that the ledger promises no mail that cannot be queued.
+    pub async fn apply(
+        &self,
+        db: &Db,
+        operation: Operation,
+        publisher: Option<&mut dyn Publisher>,
+    ) -> Result<Resolved, Error> {
+        let resolved = self.record(db, operation).await?;
+        if let Some(publisher) = publisher.filter(|_| self.outcome == Outcome::Resend) {
+            publisher.publish(vec![self.request()]).await.map_err(|error| {
+                Error::unavailable(error)
+                    .hint("run the same command again when the broker is available: the mail is pending")
+            })?;
+        }
+        Ok(resolved)
+    }
+
+    /// Changes the ledger, with its audit entry.
+    async fn record(&self, db: &Db, operation: Operation) -> Result<Resolved, Error> {
         let resolved = self.result(Some(&operation));
         let (id, before, to) = (resolved.mail.clone(), self.mail.mail.state, self.outcome.state());
         let reply = format!("by an operator: {}", operation.reason);
@@ -171,7 +190,7 @@ impl Resolution {
     }
 
     /// The message by which the dispatch stage sends the mail.
-    pub fn request(&self) -> Outgoing {
+    fn request(&self) -> Outgoing {
         let mail = &self.mail;
         let trace = Traceparent::of(mail.traceparent.as_deref(), &mail.application_id);
         let item = Item::new((), Lane::Live, Some(mail.application_id.clone()), trace);

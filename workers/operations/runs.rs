@@ -68,6 +68,14 @@ impl RunProgress {
     }
 }
 
+#[derive(Debug, Serialize)]
+pub struct RunDetails {
+    #[serde(flatten)]
+    pub progress: RunProgress,
+    /// The first of the failed guarantees, at most [`FAILURES`].
+    pub failures: Vec<Failed>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Pause,
@@ -98,7 +106,7 @@ impl Action {
 const NUMBERS: usize = 10_000;
 
 /// Failed guarantees returned with a run at most.
-const FAILED: i64 = 20;
+const FAILURES: i64 = 20;
 
 /// By 保証契約番号, in either width.
 pub async fn with_numbers(db: &Db, numbers: &[String]) -> Result<Selection, Error> {
@@ -158,13 +166,13 @@ impl Runs {
         self.db.call(read).await
     }
 
-    /// With the first of its failed guarantees.
-    pub async fn show(&self, id: &str) -> Result<(RunProgress, Vec<Failed>), Error> {
+    pub async fn show(&self, id: &str) -> Result<RunDetails, Error> {
         let (this, id) = (self.clone(), id.to_owned());
         let read = move |db: &mut Connection| {
             let run = job_run::by_id(db, &id)?.ok_or_else(|| Error::not_found("there is no such run"))?;
             let counts = run_item::counts(db, &id)?;
-            Ok((this.progress(&counts, run), run_item::failed(db, &id, FAILED)?))
+            let failures = run_item::failed(db, &id, FAILURES)?;
+            Ok(RunDetails { progress: this.progress(&counts, run), failures })
         };
         self.db.call(read).await
     }
@@ -175,8 +183,7 @@ impl Runs {
         if self.db.transaction(move |db| set_state(db, &operation, &run, action)).await? {
             return Ok(());
         }
-        let (run, _) = self.show(id).await?;
-        let state = run.state.replace('_', " ");
+        let state = self.show(id).await?.progress.state.replace('_', " ");
         Err(Error::conflict(format!("it is {state}: there is nothing to {}", action.verb())))
     }
 
@@ -185,11 +192,14 @@ impl Runs {
         Ok(self.db.call(move |db| run_selection::count(db, &selection, cutoff)).await?)
     }
 
-    /// Begins a run; workers, or an embedded driver, drive it.
-    pub async fn begin(&self, operation: &Operation, order: &Order) -> Result<Run, Error> {
+    /// Begins a run, which a driver completes. `None` if it selects no guarantee.
+    pub async fn begin(&self, operation: &Operation, order: &Order) -> Result<Option<Run>, Error> {
+        if self.count(&order.selection, operation.at).await? == 0 {
+            return Ok(None);
+        }
         let (operation, order) = (operation.clone(), order.clone());
         match self.db.call(move |db| run::begin(db, &operation, &order)).await? {
-            Begun::Ours(run) => Ok(*run),
+            Begun::Ours(run) => Ok(Some(*run)),
             Begun::Busy(other) => {
                 let id = other.id.get(..8).unwrap_or(&other.id);
                 Err(Error::conflict(format!("the run {id} is in progress")).hint(format!(

@@ -53,6 +53,7 @@ fn failures_of_a_run_are_dead_letters() {
     assert!(failed.iter().all(|one| one["code"] == "key.unusable" && one["stage"] == "render"), "{failed:?}");
     let shown = json(&env.run(["batch", "show", &id[..8], "--json", "--out", "out"]));
     assert_eq!((&shown["state"], &shown["run"]), (&run["state"], &run["run"]));
+    assert_eq!(shown["failures"].as_array().unwrap().len(), 12, "{shown}");
     let mut texts = Transcript::new(&env);
     texts.run(&["batch", "show", &id[..8], "--out", "out"]);
     insta::assert_snapshot!("run_with_failures", without_pace(&texts.redacted()));

@@ -49,24 +49,22 @@ impl Graph {
     }
 }
 
-/// The root file of each target with a `path`; for libraries with the crate name.
+/// The root file of each target; for libraries with the crate name.
 fn targets(tree: &Tree) -> Vec<(Option<String>, String)> {
     let mut targets = Vec::new();
-    let manifests =
-        tree.0.iter().filter(|(path, _)| path.ends_with("Cargo.toml") && !path.starts_with("tests/"));
-    for (manifest, text) in manifests {
-        let (mut section, mut package) = ("", String::new());
-        for line in text.lines() {
-            let value = |key: &str| line.strip_prefix(key)?.strip_prefix(" = \"")?.split('"').next();
-            match (section, value("name"), value("path")) {
-                _ if line.starts_with('[') => section = line,
-                ("[package]", Some(name), _) => package = name.replace('-', "_"),
-                ("[lib]", _, Some(path)) => {
-                    targets.push((Some(package.clone()), join(parent_folder(manifest), path)));
-                }
-                ("[[bin]]" | "[[bench]]", _, Some(path)) => {
-                    targets.push((None, join(parent_folder(manifest), path)));
-                }
+    for (manifest, text) in tree.0.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+        let mut package = String::new();
+        for section in format!("\n{text}").split("\n[") {
+            let value = |key: &str| {
+                let line = section.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \""));
+                line?.split('"').next().map(str::to_owned)
+            };
+            let at = |path: &str| join(parent_folder(manifest), path);
+            match (section.split(']').next().unwrap_or_default(), value("name"), value("path")) {
+                ("package", Some(name), _) => package = name.replace('-', "_"),
+                ("lib", _, Some(path)) => targets.push((Some(package.clone()), at(&path))),
+                ("[bin" | "[bench" | "[test", _, Some(path)) => targets.push((None, at(&path))),
+                ("[bench", Some(name), None) => targets.push((None, at(&format!("benches/{name}.rs")))),
                 _ => {}
             }
         }

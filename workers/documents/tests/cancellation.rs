@@ -1,7 +1,7 @@
 //! The cancellation.
 
 use crate::documents::tests::*;
-use crate::domain::wareki::format as wareki;
+use crate::domain::wareki;
 
 #[test]
 fn cancellation_fills_one_page() {
@@ -19,16 +19,16 @@ fn cancellation_fills_one_page() {
             name,
             &text,
             &[
-                &format!("{}{contractor}御中", wareki(cancellation.notified_on)),
+                &format!("{}{contractor}御中", wareki::format(cancellation.notified_on)),
                 "保証契約の解約のお知らせ",
                 &format!("記保証契約番号{}", content.number),
                 &format!("商品（保証区分）{}{revision}", labels::product(content.product)),
-                &format!("発行日{}", wareki(content.issued_on)),
+                &format!("発行日{}", wareki::format(content.issued_on)),
                 &format!("工事名{}", content.works.name),
                 &format!("請負契約者{contractor}"),
                 &format!("被保証者{}", content.obligee.title),
                 &format!("保証金額（総額）{}", content.amount),
-                &format!("解約日{}", wareki(cancellation.cancelled_on)),
+                &format!("解約日{}", wareki::format(cancellation.cancelled_on)),
                 &format!("解約の事由{}以上", labels::cancellation_cause(cancellation.cause)),
                 &format!("{}{}{}", surety.address, surety.name, surety.president),
                 &format!("取扱箇所{}{}TEL{}FAX{}", branch.name, branch.address, branch.telephone, branch.fax),

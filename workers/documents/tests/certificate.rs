@@ -3,23 +3,23 @@
 use hosho_schema::messages::{MediumV1, ProductV1};
 
 use crate::documents::tests::*;
-use crate::domain::wareki::format as wareki;
+use crate::domain::wareki;
 
 /// The texts that each certificate must contain.
 fn expected(content: &Certificate) -> Vec<String> {
     let Certificate { works, principal, surety, branch, .. } = content;
     let product = labels::product(content.product);
     let mut expected = vec![
-        format!("発行日{}", wareki(content.issued_on)),
+        format!("発行日{}", wareki::format(content.issued_on)),
         format!("保証証書（{product}）"),
         format!("保証契約番号{}", content.number),
         format!("被保証者{}", content.obligee.title),
         format!("保証金額（総額）{}", content.amount),
-        format!("保証期限{}", wareki(content.expires_on)),
+        format!("保証期限{}", wareki::format(content.expires_on)),
         format!("工事名{}", works.name),
         format!("請負金額（総額）{}", works.contract_price),
-        format!("工期{}から{}まで", wareki(works.from), wareki(works.to)),
-        format!("請負契約日{}", works.contract_date.map(wareki).unwrap_or_default()),
+        format!("工期{}から{}まで", wareki::format(works.from), wareki::format(works.to)),
+        format!("請負契約日{}", works.contract_date.map(wareki::format).unwrap_or_default()),
         format!("{product}約款（{}）の定めるところに従い", surety.terms_version),
         format!("{}{}{}", surety.address, surety.name, surety.president),
         format!("取扱箇所{}{}TEL{}FAX{}", branch.name, branch.address, branch.telephone, branch.fax),

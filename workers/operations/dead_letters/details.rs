@@ -45,7 +45,9 @@ pub struct Details {
     pub payload: Option<Value>,
     /// Only when it is not JSON, and only when revealed.
     pub payload_text: Option<String>,
+    /// The latest; at most [`ENTRIES`].
     pub audit: Vec<Entry>,
+    pub audit_total: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +70,7 @@ pub async fn show(db: &Db, beginning: &str, reveal: Option<Operation>) -> Result
         let note = failure_note::by_fingerprints(db, &[&row.fingerprint])?.remove(&row.fingerprint);
         let filter = audit::Filter { subject: Some(id), ..audit::Filter::default() };
         let entries = audit::list(db, &filter, ENTRIES, 0)?;
+        let audit_total = audit::count(db, &filter)?;
         let payload: Option<Value> = serde_json::from_slice(&row.payload).ok();
         let text = || String::from_utf8_lossy(&row.payload).into_owned();
         let attempt = |failed_message::Attempt { at, code, text }| Attempt { at: at.and_utc(), code, text };
@@ -83,6 +86,7 @@ pub async fn show(db: &Db, beginning: &str, reveal: Option<Operation>) -> Result
             payload_text: (payload.is_none() && is_revealed).then(text),
             payload: payload.map(|payload| if is_revealed { payload } else { masked(&payload) }),
             audit: entries.into_iter().map(|entry| Entry::of(entry, is_revealed)).collect(),
+            audit_total,
         })
     })
     .await

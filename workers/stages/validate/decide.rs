@@ -16,7 +16,7 @@ use hosho_schema::{
 
 use crate::{
     domain::{
-        application::{self as rules, Judged},
+        application::{Judged, RuleContext},
         commitment, wareki,
     },
     mail,
@@ -40,9 +40,9 @@ pub fn with_rules<T>(
     data: &ReferenceData,
     fonts: &Fonts,
     received_on: NaiveDate,
-    work: impl FnOnce(&rules::RuleContext<'_>) -> T,
+    work: impl FnOnce(&RuleContext<'_>) -> T,
 ) -> T {
-    work(&rules::RuleContext {
+    work(&RuleContext {
         obligees: &data.obligees,
         branches: &data.branches,
         received_on,
@@ -58,7 +58,7 @@ pub fn judge(
     fonts: &Fonts,
     received_on: NaiveDate,
 ) -> Judged {
-    with_rules(data, fonts, received_on, |context| rules::judge(application, context))
+    with_rules(data, fonts, received_on, |context| crate::domain::application::judge(application, context))
 }
 
 pub struct Decided {

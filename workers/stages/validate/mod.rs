@@ -40,7 +40,7 @@ use crate::{
     broker::Outgoing,
     clock::Clock,
     domain::{
-        application::{self as rules, Judged},
+        application::{Judged, is_identifier},
         violation::Violation,
         wareki,
     },
@@ -178,7 +178,7 @@ fn receive(payload: &[u8]) -> Result<Received> {
                     not_json(&DecodeError::not_json(&second))
                 }
             })?;
-            if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
+            if !(is_identifier(&identity.source) && is_identifier(&identity.id)) {
                 return Err(undecodable::<ApplicationV1>(payload, &error));
             }
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))

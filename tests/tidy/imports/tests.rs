@@ -6,7 +6,11 @@ use crate::{Finding, tree::Tree};
 const MANIFEST: &str = "[package]\nname = \"hosho\"\n[lib]\npath = \"workers/lib.rs\"\n";
 
 fn graph(files: &[(&str, &str)]) -> Graph {
-    let manifest = [("Cargo.toml", MANIFEST)];
+    graph_of(MANIFEST, files)
+}
+
+fn graph_of(manifest: &str, files: &[(&str, &str)]) -> Graph {
+    let manifest = [("Cargo.toml", manifest)];
     Graph::read(&Tree(
         manifest.iter().chain(files).map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
     ))
@@ -29,6 +33,26 @@ fn reports_each_import_of_a_cycle() {
     let chain =
         "workers/a.rs → workers/b.rs (line 2, uses crate::b::B) → workers/a.rs (line 1, uses crate::a::A)";
     assert_eq!(found, [format!("workers/a.rs: cycle of workers/a.rs, workers/b.rs\n    {chain}")]);
+}
+
+#[test]
+fn reads_tests_and_benches() {
+    let targets =
+        "[[test]]\nname = \"it\"\npath = \"tests/it/main.rs\"\n[[bench]]\nname = \"speed\"\nharness = false\n";
+    let root = "mod a; mod b;";
+    let found = graph_of(
+        &format!("{MANIFEST}{targets}"),
+        &[
+            ("workers/lib.rs", ""),
+            ("tests/it/main.rs", root),
+            ("tests/it/a.rs", "pub struct A(crate::b::B);"),
+            ("tests/it/b.rs", USED_BY_B),
+            ("benches/speed.rs", "#[path = \"x.rs\"] mod a; #[path = \"y.rs\"] mod b;"),
+            ("benches/x.rs", "pub struct A(crate::b::B);"),
+            ("benches/y.rs", USED_BY_B),
+        ],
+    );
+    assert_eq!(cycles::find(&found.edges).len(), 2);
 }
 
 #[test]

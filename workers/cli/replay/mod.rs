@@ -133,7 +133,7 @@ fn print_replay(replay: &Replay) {
 }
 
 fn print_list(replays: &[Replay]) {
-    let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun", "by, reason"]);
+    let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun (JST)", "by, reason"]);
     for replay in replays {
         rows.add_row([
             short(&replay.id).to_owned(),

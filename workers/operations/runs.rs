@@ -72,7 +72,7 @@ impl RunProgress {
 pub struct RunDetails {
     #[serde(flatten)]
     pub progress: RunProgress,
-    /// The first of the failed guarantees, at most [`FAILURES`].
+    /// The first twenty failed guarantees.
     pub failures: Vec<Failed>,
 }
 

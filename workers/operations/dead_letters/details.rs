@@ -45,7 +45,7 @@ pub struct Details {
     pub payload: Option<Value>,
     /// Only when it is not JSON, and only when revealed.
     pub payload_text: Option<String>,
-    /// The latest; at most [`ENTRIES`].
+    /// The latest hundred.
     pub audit: Vec<Entry>,
     pub audit_total: i64,
 }

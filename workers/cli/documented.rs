@@ -48,24 +48,10 @@ fn mentions(text: &str) -> Vec<String> {
     found.map(one_line).map(|one| one.split(" | ").next().unwrap_or_default().to_owned()).collect()
 }
 
-/// The arguments of a command, split as a shell does.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut quoted) = (vec![String::new()], false);
-    for character in command.chars() {
-        match character {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            other => words.last_mut().unwrap().push(other),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 /// A command for each alternative (`pause|resume`), placeholders filled in.
 fn filled(command: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
-    for word in words(command) {
+    for word in shlex::split(command).unwrap_or_default() {
         let value = match word.trim_matches(['[', ']', '<', '>']) {
             "…" if commands[0].last().is_some_and(|last: &String| !last.starts_with("--")) => continue,
             "{stage}" | "STAGE" => "issue",

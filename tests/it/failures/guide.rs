@@ -145,20 +145,6 @@ fn table_of_codes() -> String {
     format!("| code | what to do |\n|---|---|\n{rows}")
 }
 
-/// The arguments of a command line, split as a shell does.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut quoted) = (vec![String::new()], false);
-    for character in command.chars() {
-        match character {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            other => words.last_mut().unwrap().push(other),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 /// A step that is not a command.
 fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
     match step {
@@ -173,7 +159,7 @@ fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
 
 /// The output of a command. Panics unless it succeeds.
 fn printed(env: &TestEnv, command: &str) -> String {
-    let words = words(command);
+    let words = shlex::split(command).unwrap();
     assert_eq!(words[0], "hosho");
     let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
     let mut hosho = env.hosho(&arguments);

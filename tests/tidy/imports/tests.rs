@@ -37,8 +37,7 @@ fn reports_each_import_of_a_cycle() {
 
 #[test]
 fn reads_tests_and_benches() {
-    let targets =
-        "[[test]]\nname = \"it\"\npath = \"tests/it/main.rs\"\n[[bench]]\nname = \"speed\"\nharness = false\n";
+    let targets = "[[test]]\nname = \"it\"\npath = \"tests/it/main.rs\"\n[[bench]]\nname = \"speed\"\nharness = false\n";
     let root = "mod a; mod b;";
     let found = graph_of(
         &format!("{MANIFEST}{targets}"),

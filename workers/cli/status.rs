@@ -51,7 +51,6 @@ fn print_progress(progress: &ApplicationProgress) {
         print_text(format!("\n{} {}  {product}", guarantee.number, guarantee.target));
         guarantee.steps.iter().for_each(print_step);
     }
-    print("\nTimes are of Asia/Tokyo.");
     if progress.awaiting_issue > 0 {
         let lines = counted(progress.awaiting_issue, "product line");
         print(format!("{lines} not issued yet"));
@@ -80,5 +79,5 @@ fn print_progress(progress: &ApplicationProgress) {
 
 fn print_step(step: &Step) {
     let at = step.at.map_or_else(|| "waiting".to_owned(), shown);
-    print_beside(&format!("  {at:<19}  {:<8}  ", step.stage), printable_lines(&step.what));
+    print_beside(&format!("  {at:<23}  {:<8}  ", step.stage), printable_lines(&step.what));
 }

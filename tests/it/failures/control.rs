@@ -49,7 +49,7 @@ fn keeps_a_stage_paused_across_restarts_until_resumed() {
     assert_eq!(env.smtp.count(), 0);
     insta::assert_snapshot!(
         env.notes_of("dispatch"),
-        @"dispatch is paused since 0000-00-00 00:00:00 by hanako: a test"
+        @"dispatch is paused since 0000-00-00 00:00:00 JST by hanako: a test"
     );
 
     env.succeed(&[&["stages", "resume", "dispatch"][..], WHY].concat());
@@ -92,7 +92,7 @@ fn requeues_messages_while_the_circuit_is_open() {
     env.until_logged("Dependency unavailable; batch requeued, probing until it recovers", 1);
     insta::assert_snapshot!(
         env.notes_of("dispatch"),
-        @"dispatch waits since 0000-00-00 00:00:00: the mail server cannot be used, connecting: Connection refused (os error 111); next probe at 0000-00-00 00:00:00"
+        @"dispatch waits since 0000-00-00 00:00:00 JST: the mail server cannot be used, connecting: Connection refused (os error 111); next probe at 0000-00-00 00:00:00 JST"
     );
 
     env.smtp.restart();

@@ -91,6 +91,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     heartbeat.refresh_paused(&app.db).await.map_err(WorkerError::Paused)?;
     let runner =
         runner(config, &app, Arc::clone(&broker), stop.clone(), heartbeat.clone(), Priority::with_threads()?);
+    // Not a `TaskTracker`, which does not report that one task has ended.
     let mut tasks = JoinSet::new();
     for name in stages::NAMES.iter().filter(|name| only.is_empty() || only.iter().any(|one| one == *name)) {
         stages::start(name, &app, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::{Amount, message_type::MessageType};
 use crate::personal::prints_its_name_only;
 
 /// An application (保証申込) for one or more guarantees on the same works.
@@ -223,3 +223,7 @@ pub struct ContactV1 {
 }
 
 prints_its_name_only!(ApplicationV1, PrincipalV1, CompanyV1, ProductLineV1, NotificationV1, ContactV1);
+
+/// These messages in the contract.
+pub(super) const CONTRACT: &[MessageType] =
+    &[MessageType::inbound::<ApplicationV1>("An application for guarantees (保証申込)", "validate")];

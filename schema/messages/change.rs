@@ -11,7 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, MediumV1, PrincipalV1, WorksV1};
+use super::{Amount, MediumV1, PrincipalV1, WorksV1, message_type::MessageType};
 use crate::personal::prints_its_name_only;
 
 /// Which change it is.
@@ -199,3 +199,11 @@ prints_its_name_only!(
     AmendmentReversalV1,
     CancellationV1
 );
+
+/// These messages in the contract.
+pub(super) const CONTRACT: &[MessageType] = &[
+    MessageType::inbound::<AmendmentV1>("An amendment of a guarantee (変更)", "amend"),
+    MessageType::inbound::<CorrectionV1>("A correction of a certificate (訂正)", "amend"),
+    MessageType::inbound::<AmendmentReversalV1>("The reversal of an amendment (変更取消)", "amend"),
+    MessageType::inbound::<CancellationV1>("The cancellation of a guarantee (解約)", "amend"),
+];

@@ -11,101 +11,10 @@
 //! Exchange names are given with the default prefix `hosho.`.
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::{
-    AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1,
-    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, FieldError,
-    GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, ReissueV1, RenderV1,
-    StageMessage, decode, decode_errors,
-};
-
-/// Direct exchange that work is published to; the routing key is the stage.
-pub const WORK_EXCHANGE: &str = "hosho.work";
-
-/// Topic exchange of results; the routing key is the type without its version.
-pub const EVENTS_EXCHANGE: &str = "hosho.events";
-
-/// Where a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
-    /// From upstream systems to a stage.
-    Inbound { stage: &'static str },
-    /// From one stage to the next: not for other systems.
-    Internal { stage: &'static str },
-    /// From hosho to any subscriber.
-    Event,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct MessageType {
-    /// Wire name, such as `application.v1`.
-    pub name: &'static str,
-    pub title: &'static str,
-    pub route: Route,
-    schema: fn(&mut SchemaGenerator) -> schemars::Schema,
-    root_schema: fn(SchemaGenerator) -> schemars::Schema,
-    check: fn(&[u8]) -> Vec<FieldError>,
-}
-
-impl MessageType {
-    const fn inbound<M: Message + JsonSchema>(title: &'static str, stage: &'static str) -> Self {
-        Self::new::<M>(title, Route::Inbound { stage })
-    }
-
-    const fn internal<M: StageMessage + JsonSchema>(title: &'static str) -> Self {
-        Self::new::<M>(title, Route::Internal { stage: M::STAGE })
-    }
-
-    const fn event<M: Message + JsonSchema>(title: &'static str) -> Self {
-        Self::new::<M>(title, Route::Event)
-    }
-
-    const fn new<M: Message + JsonSchema>(title: &'static str, route: Route) -> Self {
-        Self {
-            name: M::TYPE,
-            title,
-            route,
-            schema: SchemaGenerator::subschema_for::<M>,
-            root_schema: SchemaGenerator::into_root_schema_for::<M>,
-            check: check::<M>,
-        }
-    }
-
-    /// Every reason why a payload is not of this type; empty when it is.
-    pub fn decode_errors(&self, payload: &[u8]) -> Vec<FieldError> {
-        (self.check)(payload)
-    }
-
-    pub fn exchange(&self) -> &'static str {
-        match self.route {
-            Route::Inbound { .. } | Route::Internal { .. } => WORK_EXCHANGE,
-            Route::Event => EVENTS_EXCHANGE,
-        }
-    }
-
-    pub fn routing_key(&self) -> &'static str {
-        match self.route {
-            Route::Inbound { stage } | Route::Internal { stage } => stage,
-            Route::Event => without_version(self.name),
-        }
-    }
-
-    /// JSON Schema (draft 2020-12) of the payload.
-    pub fn json_schema(&self) -> Value {
-        let mut schema = (self.root_schema)(SchemaSettings::draft2020_12().into_generator()).to_value();
-        if let Some(schema) = schema.as_object_mut() {
-            schema.insert("$id".to_owned(), format!("urn:hosho:{}", self.name).into());
-            schema.insert("title".to_owned(), self.name.into());
-        }
-        schema
-    }
-}
-
-fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<FieldError> {
-    decode::<M>(payload).err().map(|error| decode_errors::<M>(payload, &error)).unwrap_or_default()
-}
+pub use super::message_type::{EVENTS_EXCHANGE, MessageType, Route, WORK_EXCHANGE, without_version};
+use super::{application, change, events, stages};
 
 /// The type of a message to `stage`, by `kind` where the stage takes several.
 /// A `kind` is the type without the version; a body without a known `kind` counts as the first.
@@ -115,43 +24,20 @@ pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
         kind: String,
     }
     let mut taken =
-        MESSAGES.iter().filter(|message| message.route != Route::Event && message.routing_key() == stage);
+        messages().filter(|message| message.route != Route::Event && message.routing_key() == stage);
     let kind = serde_json::from_slice::<Kind>(payload).map(|body| body.kind).unwrap_or_default();
     let named = taken.clone().find(|message| without_version(message.name) == kind);
     named.or_else(|| taken.next())
 }
 
-/// Every message type, in the order messages flow.
-pub const MESSAGES: &[MessageType] = &[
-    MessageType::inbound::<ApplicationV1>("An application for guarantees (保証申込)", "validate"),
-    MessageType::internal::<IssueV1>("Issue the guarantee of one product line"),
-    MessageType::internal::<MintV1>("Mint the authentication key of a guarantee"),
-    MessageType::internal::<RenderV1>("Render the documents of one revision"),
-    MessageType::internal::<DispatchV1>("Dispatch the mail and the result of one revision"),
-    MessageType::inbound::<AmendmentV1>("An amendment of a guarantee (変更)", "amend"),
-    MessageType::inbound::<CorrectionV1>("A correction of a certificate (訂正)", "amend"),
-    MessageType::inbound::<AmendmentReversalV1>("The reversal of an amendment (変更取消)", "amend"),
-    MessageType::inbound::<CancellationV1>("The cancellation of a guarantee (解約)", "amend"),
-    MessageType::internal::<ReissueV1>("Apply the pending changes of a guarantee"),
-    MessageType::event::<ApplicationAcceptedV1>("An application was accepted"),
-    MessageType::event::<ApplicationRejectedV1>("An application was rejected, with every broken rule"),
-    MessageType::event::<GuaranteeIssuedV1>("A guarantee was issued and its certificate is in the registry"),
-    MessageType::event::<ChangeAcceptedV1>("A change of a guarantee was accepted"),
-    MessageType::event::<ChangeRejectedV1>("A change of a guarantee was rejected, with every broken rule"),
-    MessageType::event::<GuaranteeChangedV1>("A change of a guarantee took effect"),
-    MessageType::event::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content"),
-];
-
-/// `guarantee.issued.v1` is published under `guarantee.issued`.
-pub fn without_version(name: &str) -> &str {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    name.rsplit_once(".v").filter(|(_, version)| is_number(version)).map_or(name, |(bare, _)| bare)
+/// Every message type.
+pub fn messages() -> impl Iterator<Item = &'static MessageType> + Clone {
+    [application::CONTRACT, stages::CONTRACT, change::CONTRACT, events::CONTRACT].into_iter().flatten()
 }
 
 /// Generates the committed documents: file name and text.
 pub fn documents() -> Vec<(String, String)> {
-    let schemas =
-        MESSAGES.iter().map(|message| (format!("{}.json", message.name), pretty(message.json_schema())));
+    let schemas = messages().map(|message| (format!("{}.json", message.name), pretty(message.json_schema())));
     schemas.chain([("asyncapi.json".to_owned(), pretty(asyncapi()))]).collect()
 }
 
@@ -168,12 +54,12 @@ pub fn asyncapi() -> Value {
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
-    let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
-    for message in MESSAGES {
+    let (mut channels, mut operations, mut components) = (Map::new(), Map::new(), Map::new());
+    for message in messages() {
         let payload = (message.schema)(&mut generator).to_value();
-        messages.insert(message.name.to_owned(), component(message, &payload));
+        components.insert(message.name.to_owned(), component(message, &payload));
         let address = |of: &MessageType| (of.exchange(), of.routing_key());
-        let alike: Vec<_> = MESSAGES.iter().filter(|other| address(other) == address(message)).collect();
+        let alike: Vec<_> = messages().filter(|other| address(other) == address(message)).collect();
         let kind = if message.route == Route::Event { "events" } else { "work" };
         let channel = format!("{kind}.{}", message.routing_key());
         operations.insert(message.routing_key().to_owned(), operation(&alike, &channel));
@@ -201,7 +87,7 @@ pub fn asyncapi() -> Value {
         },
         "channels": channels,
         "operations": operations,
-        "components": { "messages": messages, "schemas": schemas },
+        "components": { "messages": components, "schemas": schemas },
     })
 }
 
@@ -344,7 +230,7 @@ mod tests {
             }
         }
         found.sort();
-        let mut listed: Vec<_> = MESSAGES.iter().map(|message| message.name.to_owned()).collect();
+        let mut listed: Vec<_> = messages().map(|message| message.name.to_owned()).collect();
         listed.sort();
         assert_eq!(found, listed);
     }
@@ -352,7 +238,7 @@ mod tests {
     #[test]
     fn routes_are_distinct_and_drop_the_version() {
         let routes = |route: fn(&Route) -> bool| {
-            let of: Vec<_> = MESSAGES.iter().filter(|message| route(&message.route)).collect();
+            let of: Vec<_> = messages().filter(|message| route(&message.route)).collect();
             let distinct: BTreeSet<_> =
                 of.iter().map(|message| (message.exchange(), message.routing_key())).collect();
             (distinct.len(), of.len())
@@ -360,7 +246,7 @@ mod tests {
         // Inbound messages of one stage differ by `kind`; all others by address.
         let (distinct, all) = routes(|route| !matches!(route, Route::Inbound { .. }));
         assert_eq!(distinct, all);
-        for message in MESSAGES.iter().filter(|message| message.route != Route::Event) {
+        for message in messages().filter(|message| message.route != Route::Event) {
             let body = json!({ "kind": without_version(message.name) }).to_string();
             assert_eq!(of_stage(message.routing_key(), body.as_bytes()).unwrap().name, message.name);
         }
@@ -373,7 +259,7 @@ mod tests {
     /// Other messages may gain fields.
     #[test]
     fn schemas_agree_with_decoding() {
-        let schema = |name: &str| MESSAGES.iter().find(|message| message.name == name).unwrap().json_schema();
+        let schema = |name: &str| messages().find(|message| message.name == name).unwrap().json_schema();
         assert_eq!(schema("application.v1")["additionalProperties"], false);
         assert_eq!(schema("application.v1")["$schema"], "https://json-schema.org/draft/2020-12/schema");
         assert!(schema("issue.v1").get("additionalProperties").is_none());
@@ -403,6 +289,6 @@ mod tests {
         }
         let (document, mut seen) = (asyncapi(), 0);
         walk(&document, &document, &mut seen);
-        assert!(seen > 2 * MESSAGES.len());
+        assert!(seen > 2 * messages().count());
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeKindV1, MediumV1, ProductV1};
+use super::{ChangeKindV1, MediumV1, ProductV1, message_type::MessageType};
 use crate::money::{Ratio, Yen};
 
 /// One broken rule, in both languages and for programs.
@@ -280,6 +280,17 @@ messages! {
     GuaranteeChangedV1 = "guarantee.changed.v1";
     GuaranteeRedrawnV1 = "guarantee.redrawn.v1";
 }
+
+/// These messages in the contract.
+pub(super) const CONTRACT: &[MessageType] = &[
+    MessageType::event::<ApplicationAcceptedV1>("An application was accepted"),
+    MessageType::event::<ApplicationRejectedV1>("An application was rejected, with every broken rule"),
+    MessageType::event::<GuaranteeIssuedV1>("A guarantee was issued and its certificate is in the registry"),
+    MessageType::event::<ChangeAcceptedV1>("A change of a guarantee was accepted"),
+    MessageType::event::<ChangeRejectedV1>("A change of a guarantee was rejected, with every broken rule"),
+    MessageType::event::<GuaranteeChangedV1>("A change of a guarantee took effect"),
+    MessageType::event::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content"),
+];
 
 #[cfg(test)]
 mod tests {

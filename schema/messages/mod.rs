@@ -4,8 +4,8 @@
 //! written by an older version still decodes. Messages behind the first stage carry identifiers only: never a
 //! document, an authentication key, a name or an address.
 //!
-//! Add a message: a struct with `Serialize`, `Deserialize`, `JsonSchema` and [`Message`], and one word in
-//! [`contract::MESSAGES`]. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
+//! Add a message: a struct with `Serialize`, `Deserialize`, `JsonSchema` and [`Message`], and a line in the
+//! `CONTRACT` of its file. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
 //! AsyncAPI documents; without it the same test fails when they drift.
 
 /// Gives messages their wire names and, where not 0, their number of arrays.
@@ -28,6 +28,7 @@ mod change;
 pub mod contract;
 mod decode_errors;
 mod events;
+mod message_type;
 mod stages;
 
 pub use amount::Amount;
@@ -45,7 +46,7 @@ pub use events::{
     ChangeEffectV1, ChangeRejectedV1, ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1,
     MailStateV1, RejectedLineV1, ViolationV1,
 };
-pub use stages::{DispatchV1, IssueV1, MintV1, ReissueV1, RenderV1};
+pub use stages::*;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -1,9 +1,9 @@
-//! The messages between stages: identifiers only.
+//! The messages between stages: identifiers only. A stage has its message here alone.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::StageMessage;
+use super::{StageMessage, message_type::MessageType};
 
 /// Work for the issue stage: the guarantee of one accepted product line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,3 +107,12 @@ revision_message! {
     /// Work for the dispatch stage: the mail and the result event of one revision.
     DispatchV1, "dispatch.v1", "dispatch"
 }
+
+/// These messages in the contract.
+pub(super) const CONTRACT: &[MessageType] = &[
+    MessageType::internal::<IssueV1>("Issue the guarantee of one product line"),
+    MessageType::internal::<MintV1>("Mint the authentication key of a guarantee"),
+    MessageType::internal::<RenderV1>("Render the documents of one revision"),
+    MessageType::internal::<DispatchV1>("Dispatch the mail and the result of one revision"),
+    MessageType::internal::<ReissueV1>("Apply the pending changes of a guarantee"),
+];

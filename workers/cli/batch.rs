@@ -1,6 +1,6 @@
 //! `hosho batch`
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode};
 
 use hosho_schema::{models::run_item::Failed, queries::run_selection::Selection};
 use indicatif::ProgressBar;
@@ -13,15 +13,14 @@ use super::{
 };
 use crate::{
     audit::Operation,
-    broker::Lane,
     config::Config,
     jobs::run::Order,
     operations::{
         Page, broker,
         identifier::{Kind, complete},
-        runs::{Action, RunProgress, Runs},
+        runs::{self, Action, RunProgress, Runs},
     },
-    worker::{self, Embedded},
+    worker,
 };
 
 /// List, start, pause and cancel runs that re-issue guarantees
@@ -104,8 +103,6 @@ struct ActionArgs {
 /// Characters of a selection that are shown.
 const LONGEST: usize = 200;
 
-const POLL: Duration = Duration::from_millis(500);
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let db = open_database(&config).await?;
     let runs = Runs::new(db.clone(), &config)?;
@@ -186,7 +183,13 @@ pub(super) async fn begin(
     broker::require(out, config)?;
     let order = Order { selection, rate: args.rate.unwrap_or(config.batch.rate), slot: None };
     if let Some(out) = out {
-        return drive(runs, out, &operation, &order, args, config).await;
+        let bar = progress_bar(0, "guarantees");
+        let moving = bar.clone();
+        let progress = move |progress: &RunProgress| set_position(&moving, progress);
+        let run = runs.drive(out, &operation, &order, config, progress).await?;
+        bar.finish_and_clear();
+        let Some(run) = run else { return nothing_to_do(args.json) };
+        return end(runs, &run.id, args).await;
     }
     let Some(run) = runs.begin(&operation, &order).await? else { return nothing_to_do(args.json) };
     if args.detach {
@@ -204,48 +207,9 @@ fn nothing_to_do(json: bool) -> Result<ExitCode, Error> {
     output(json, &nothing, |_| print("There is nothing to do."))
 }
 
-/// Drives a run in this process, on the folder of `hosho process`.
-async fn drive(
-    runs: &Runs,
-    out: &Path,
-    operation: &Operation,
-    order: &Order,
-    args: &RunArgs,
-    config: &Config,
-) -> Result<ExitCode, Error> {
-    let mut embedded = Embedded::open(out, config).await?;
-    let Some(run) = runs.begin(operation, order).await? else {
-        embedded.end().await;
-        return nothing_to_do(args.json);
-    };
-    embedded.start(config, &[Lane::Live, Lane::Bulk]);
-    let mut driver = embedded.run_driver(config)?;
-    let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
-    let updating = {
-        let (bar, runs, id) = (bar.clone(), runs.clone(), run.id.clone());
-        tokio::spawn(async move {
-            loop {
-                if let Ok(run) = runs.show(&id).await {
-                    set_position(&bar, &run.progress);
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        })
-    };
-    let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
-    updating.abort();
-    bar.finish_and_clear();
-    embedded.end().await;
-    if !done {
-        return Err(Error::conflict("interrupted; finished work is kept")
-            .hint("run the same command again, or `hosho batch start`, to continue it"));
-    }
-    end(runs, &run.id, args).await
-}
-
 /// Watches a run that workers drive. An interrupt ends the watching, not the run.
 async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) -> Result<ExitCode, Error> {
-    let bar = progress_bar(runs.show(id).await?.progress.total.try_into().unwrap_or_default(), "guarantees");
+    let bar = progress_bar(0, "guarantees");
     loop {
         let progress = runs.show(id).await?.progress;
         set_position(&bar, &progress);
@@ -258,7 +222,7 @@ async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) 
                 print_text(format!("The run continues; `hosho batch show {}` shows its progress", short(id)));
                 return Ok(ExitCode::SUCCESS);
             }
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(runs::POLL) => {}
         }
     }
     bar.finish_and_clear();
@@ -266,6 +230,7 @@ async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) 
 }
 
 fn set_position(bar: &ProgressBar, progress: &RunProgress) {
+    bar.set_length(progress.total.try_into().unwrap_or_default());
     bar.set_position((progress.done + progress.failed).try_into().unwrap_or_default());
 }
 

@@ -1,6 +1,6 @@
 //! `hosho mail unknown|list|resolve`
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode};
 
 use chrono::TimeDelta;
 use clap::Subcommand;
@@ -12,14 +12,9 @@ use super::{
     text::{counted, labelled, shown},
 };
 use crate::{
-    broker::{Broker, Lane, Publisher},
     config::Config,
     db::Db,
-    operations::{
-        broker,
-        mails::{self, Mail, Outcome, Resolution, Resolved, Unknown},
-    },
-    worker::Embedded,
+    operations::mails::{self, Mail, Outcome, Resolution, Resolved, Unknown},
 };
 
 /// The mail ledger: list mails, and settle those in doubt or rejected
@@ -134,70 +129,17 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config
         "rejected" => Outcome::Rejected,
         _ => Outcome::Resend,
     };
-    let is_resent = outcome == Outcome::Resend;
-    let resolution = Resolution::of(db, &args.mail, outcome).await?;
-    // If the mail cannot be sent, the ledger must not say that it will be.
-    if is_resent {
-        broker::require(out, config)?;
-    }
+    let resolution = Resolution::of(db, config, out, &args.mail, outcome).await?;
     if args.audit.dry_run {
         return output(args.json, &resolution.result(None), |Resolved { mail, before, after, .. }| {
             print_text(format!("mail {mail}: {before} → {after}. Nothing was changed."));
         });
     }
-    let mut connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
-    let publisher = connection.as_mut().map(|connection| &mut *connection.publisher as &mut dyn Publisher);
-    let resolved = resolution.apply(db, operation, publisher).await;
-    if let Some(connection) = connection {
-        connection.close(resolved.is_ok()).await;
-    }
-    let resolved = resolved?;
+    let resolved = resolution.apply(db, config, out, operation).await?;
     output(args.json, &resolved, |Resolved { mail, number, before, after, .. }| {
         print_text(format!("mail {mail} about {number}: {before} → {after}"));
-        if is_resent {
+        if outcome == Outcome::Resend {
             print("It is queued; `hosho mail list` shows its state.");
         }
     })
-}
-
-/// The connection to the dispatch stage, opened before anything is changed.
-struct Connection {
-    broker: Arc<dyn Broker>,
-    publisher: Box<dyn Publisher>,
-    /// The stages in this process, on a folder; otherwise workers consume.
-    embedded: Option<Embedded>,
-}
-
-impl Connection {
-    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
-        let (broker, embedded) = match out {
-            None => (broker::shared(config)?.broker(), None),
-            Some(out) => {
-                let mut embedded = Embedded::open(out, config).await?;
-                embedded.start(config, &[Lane::Live]);
-                (Arc::clone(&embedded.broker), Some(embedded))
-            }
-        };
-        match broker.publisher().await {
-            Ok(publisher) => Ok(Self { broker, publisher, embedded }),
-            Err(error) => {
-                broker.close().await;
-                Err(Error::unavailable(error)
-                    .hint("try again when the broker is available: nothing was changed"))
-            }
-        }
-    }
-
-    /// With `wait`, the stages in this process are idle first.
-    async fn close(self, wait: bool) {
-        match self.embedded {
-            None => self.broker.close().await,
-            Some(embedded) => {
-                if wait {
-                    embedded.until_idle().await;
-                }
-                embedded.end().await;
-            }
-        }
-    }
 }

@@ -236,13 +236,12 @@ static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
 /// Prints a line of data. Text from outside passes [`printable`] first.
 ///
 /// A closed pipe (`hosho … | head`) is not an error: the work is done.
-#[expect(clippy::print_stderr, reason = "standard output is broken")]
 fn print(line: impl std::fmt::Display) {
     use std::io::Write as _;
     HAS_PRINTED.store(true, Ordering::Relaxed);
     match writeln!(std::io::stdout().lock(), "{line}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("error: cannot write to standard output: {error}");
+            print_remark(&format!("error: cannot write to standard output: {error}"));
             std::process::exit(4);
         }
         _ => {}
@@ -271,16 +270,20 @@ fn indented(text: &str, width: u16) -> String {
 }
 
 /// Prints to standard error, wrapped: not data.
-#[expect(clippy::print_stderr, reason = "not data")]
 fn remark(text: impl AsRef<str>) {
-    eprintln!("{}", indented(&printable_lines(text.as_ref()), wrap::columns_of(std::io::stderr())));
+    print_remark(&indented(&printable_lines(text.as_ref()), wrap::columns_of(std::io::stderr())));
 }
 
 /// As [`remark`], beside a label.
-#[expect(clippy::print_stderr, reason = "not data")]
 fn remark_beside(label: &str, text: &str) {
     let width = usize::from(wrap::columns_of(std::io::stderr()));
-    eprintln!("{}", wrap::hanging(label, &printable_lines(text), label.width(), width));
+    print_remark(&wrap::hanging(label, &printable_lines(text), label.width(), width));
+}
+
+/// A closed standard error is not a reason to abort.
+fn print_remark(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn remark_error(error: &Error) {

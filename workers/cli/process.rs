@@ -4,28 +4,22 @@ use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
-
-use hosho_schema::messages::{self, ApplicationAcceptedV1};
-use indicatif::ProgressBar;
 
 use super::{
     Error, exit_code, output, print_beside, print_table, print_text, printable, progress_bar, table,
     text::counted,
 };
 use crate::{
-    broker::{Consumer, Lane, Source},
     config::Config,
     domain::labels,
     operations::{
         input,
         intake::{
-            self,
-            report::{self, Report, Summary},
+            self, Step,
+            report::{Report, Summary},
         },
     },
-    worker::Embedded,
 };
 
 /// Take applications and changes through all stages in this process
@@ -75,41 +69,20 @@ pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, S
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let records = input::read(&args.files)?;
-    let mut embedded = Embedded::open(&args.out, &config).await?;
-    let app = Arc::clone(&embedded.app);
-    let (before, began) = (report::known(&app, &records).await?, app.clock.now());
-
-    embedded.start(&config, &[Lane::Live]);
-    let events = embedded.broker.consume(Source::Events, u16::MAX).await?;
     let bar = progress_bar(records.len() as u64, "answers and guarantees");
-    let counter = tokio::spawn(count(events, bar.clone()));
-    let resumed = intake::process(&embedded, &records).await?;
-    embedded.end().await;
-    counter.abort();
+    let moving = bar.clone();
+    let progress = move |step| match step {
+        Step::Answered => moving.inc(1),
+        Step::Accepted(guarantees) => moving.inc_length(guarantees as u64),
+    };
+    let report = intake::process(&args.out, &config, &records, progress).await?;
     bar.finish_and_clear();
-    let Some(resumed) = resumed else {
+    let Some(report) = report else {
         return Err(Error::conflict("interrupted; finished work is kept")
             .hint("run the same command again to finish the rest"));
     };
-    let report = report::gather(&app, &records, &before, began, resumed, &args.out).await?;
     output(args.json, &report, print_report)?;
     Ok(exit_code(!report.is_good()))
-}
-
-/// Advances the bar by every answer; an accepted application makes it longer.
-async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
-    while let Ok(batch) = events.next_batch(1_000).await {
-        for event in &batch {
-            bar.inc(1);
-            if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {
-                bar.inc_length(accepted.products.len() as u64);
-            }
-        }
-        let Some(last) = batch.last() else { continue };
-        if events.ack(last.tag).await.is_err() {
-            return;
-        }
-    }
 }
 
 fn print_report(report: &Report) {

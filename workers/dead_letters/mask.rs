@@ -194,8 +194,7 @@ mod tests {
     #[test]
     fn every_field_is_either_shown_or_hidden() {
         let mut found = std::collections::BTreeSet::new();
-        for message in hosho_schema::messages::contract::MESSAGES
-            .iter()
+        for message in hosho_schema::messages::contract::messages()
             .filter(|message| message.exchange().ends_with("work"))
         {
             fields(&message.json_schema(), &mut found);

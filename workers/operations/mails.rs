@@ -1,5 +1,7 @@
 //! The mail ledger: lists mails, and settles those that operators must decide.
 
+use std::{path::Path, sync::Arc};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use hosho_schema::{
     messages::DispatchV1,
@@ -10,13 +12,15 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Error, Page, PageRequest, identifier};
+use super::{Error, Page, PageRequest, broker, identifier};
 use crate::{
     audit::Operation,
-    broker::{Lane, Outgoing, Publisher},
+    broker::{Broker, Lane, Outgoing, Publisher},
+    config::Config,
     db::Db,
     pipeline::stage::Item,
     telemetry::Traceparent,
+    worker::Embedded,
 };
 
 /// A mail without its recipient and text.
@@ -125,7 +129,14 @@ pub struct Resolved {
 
 impl Resolution {
     /// Finds the mail that `key` names, and checks that its state allows the outcome.
-    pub async fn of(db: &Db, key: &str, outcome: Outcome) -> Result<Self, Error> {
+    /// To re-send, a broker must be configured, unless this process does the work in `out`.
+    pub async fn of(
+        db: &Db,
+        config: &Config,
+        out: Option<&Path>,
+        key: &str,
+        outcome: Outcome,
+    ) -> Result<Self, Error> {
         let named = key.to_owned();
         let found = db.call(move |db| mail::find(db, &named, 2)).await?;
         let several = "means several mails: give the beginning of an identifier";
@@ -138,6 +149,9 @@ impl Resolution {
             };
             let before = before.as_text();
             return Err(Error::conflict(format!("the mail is {before}: it cannot become {after}")));
+        }
+        if outcome == Outcome::Resend {
+            broker::require(out, config)?;
         }
         Ok(Self { mail, outcome })
     }
@@ -153,22 +167,32 @@ impl Resolution {
         }
     }
 
-    /// Changes the ledger and, to re-send, queues the mail for the dispatch stage.
-    /// `publisher` is opened before, so that the ledger promises no mail that cannot be queued.
+    /// Changes the ledger and, to re-send, queues the mail for the dispatch stage: in workers, or in this process
+    /// on the folder `out`, which then sends it.
     pub async fn apply(
         &self,
         db: &Db,
+        config: &Config,
+        out: Option<&Path>,
         operation: Operation,
-        publisher: Option<&mut dyn Publisher>,
     ) -> Result<Resolved, Error> {
-        let resolved = self.record(db, operation).await?;
-        if let Some(publisher) = publisher.filter(|_| self.outcome == Outcome::Resend) {
-            publisher.publish(vec![self.request()]).await.map_err(|error| {
-                Error::unavailable(error)
-                    .hint("run the same command again when the broker is available: the mail is pending")
-            })?;
+        if self.outcome != Outcome::Resend {
+            return self.record(db, operation).await;
         }
-        Ok(resolved)
+        // Opened first: the ledger promises no mail that cannot be queued.
+        let mut connection = Connection::open(out, config).await?;
+        let resolved = match self.record(db, operation).await {
+            Ok(resolved) => {
+                let sent = connection.publisher.publish(vec![self.request()]).await;
+                sent.map(|()| resolved).map_err(|error| {
+                    Error::unavailable(error)
+                        .hint("run the same command again when the broker is available: the mail is pending")
+                })
+            }
+            Err(error) => Err(error),
+        };
+        connection.close(resolved.is_ok()).await;
+        resolved
     }
 
     /// Changes the ledger, with its audit entry.
@@ -195,6 +219,48 @@ impl Resolution {
         let trace = Traceparent::of(mail.traceparent.as_deref(), &mail.application_id);
         let item = Item::new((), Lane::Live, Some(mail.application_id.clone()), trace);
         item.successor(&DispatchV1 { guarantee: mail.guarantee_id.clone(), revision: mail.revision })
+    }
+}
+
+/// The connection to the dispatch stage.
+struct Connection {
+    broker: Arc<dyn Broker>,
+    publisher: Box<dyn Publisher>,
+    /// The stages in this process, on a folder; otherwise workers consume.
+    embedded: Option<Embedded>,
+}
+
+impl Connection {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
+        let (broker, embedded) = match out {
+            None => (broker::shared(config)?.broker(), None),
+            Some(out) => {
+                let mut embedded = Embedded::open(out, config).await?;
+                embedded.start(config, &[Lane::Live]);
+                (Arc::clone(&embedded.broker), Some(embedded))
+            }
+        };
+        match broker.publisher().await {
+            Ok(publisher) => Ok(Self { broker, publisher, embedded }),
+            Err(error) => {
+                broker.close().await;
+                Err(Error::unavailable(error)
+                    .hint("try again when the broker is available: nothing was changed"))
+            }
+        }
+    }
+
+    /// With `wait`, the stages in this process are idle first.
+    async fn close(self, wait: bool) {
+        match self.embedded {
+            None => self.broker.close().await,
+            Some(embedded) => {
+                if wait {
+                    embedded.until_idle().await;
+                }
+                embedded.end().await;
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replays of dead letters: begins, lists, pauses, resumes, aborts and drives them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Page, PageRequest,
+    Error, Page, PageRequest, broker,
     stages::{Circuit, Fleet, Health},
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         replay::{Action, Order, ReplayDriver},
     },
     stages,
+    worker::{self, Embedded},
 };
 
 #[derive(Debug, Clone, Serialize)]
@@ -230,7 +231,33 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     .await
 }
 
-pub fn driver(
+/// Drives a replay to its end; the stages run in workers, or here on the folder `out`.
+/// `run` calls [`ReplayDriver::drive`].
+pub async fn drive(
+    id: &str,
+    db: &Db,
+    out: Option<&Path>,
+    config: &Config,
+    run: impl AsyncFnOnce(ReplayDriver) -> Ended,
+) -> Result<Ended, Error> {
+    let Some(out) = out else {
+        let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
+        let broker = broker::shared(config)?.broker();
+        let ended = run(driver(id, config, db.clone(), Arc::clone(&broker), stop)).await;
+        broker.close().await;
+        return Ok(ended);
+    };
+    let mut embedded = Embedded::open(out, config).await?;
+    embedded.start(config, &[Lane::Live, Lane::Bulk]);
+    let (broker, stop) = (Arc::clone(&embedded.broker), embedded.stop.clone());
+    let ended = run(driver(id, config, embedded.app.db.clone(), broker, stop)).await;
+    // The messages that follow are processed too.
+    embedded.until_idle().await;
+    embedded.end().await;
+    Ok(ended)
+}
+
+fn driver(
     id: &str,
     config: &Config,
     db: Db,

@@ -1,6 +1,6 @@
 //! Runs that re-issue guarantees: those of the schedule and of operators.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
@@ -18,12 +18,14 @@ use super::{Error, Page, PageRequest, guarantees};
 use crate::{
     app,
     audit::Operation,
+    broker::Lane,
     clock::Clock,
     config::Config,
     db::Db,
     documents::revision::RevisionRenderer,
     jobs::run::{self, Order},
     schedule::CronSchedule,
+    worker::Embedded,
 };
 
 #[derive(Debug, Serialize)]
@@ -107,6 +109,9 @@ const NUMBERS: usize = 10_000;
 
 /// Failed guarantees returned with a run at most.
 const FAILURES: i64 = 20;
+
+/// Pause between two looks at a run.
+pub const POLL: Duration = Duration::from_millis(500);
 
 /// By 保証契約番号, in either width.
 pub async fn with_numbers(db: &Db, numbers: &[String]) -> Result<Selection, Error> {
@@ -208,6 +213,42 @@ impl Runs {
             }
             Begun::Taken => Err(Error::conflict("another run has just ended: try again")),
         }
+    }
+
+    /// Begins a run and drives it to its end in this process, on the folder of `hosho process`.
+    /// `progress` is called twice a second. `None` if it selects no guarantee.
+    pub async fn drive(
+        &self,
+        out: &Path,
+        operation: &Operation,
+        order: &Order,
+        config: &Config,
+        progress: impl Fn(&RunProgress) + Send + 'static,
+    ) -> Result<Option<Run>, Error> {
+        let mut embedded = Embedded::open(out, config).await?;
+        let Some(run) = self.begin(operation, order).await? else {
+            embedded.end().await;
+            return Ok(None);
+        };
+        embedded.start(config, &[Lane::Live, Lane::Bulk]);
+        let mut driver = embedded.run_driver(config)?;
+        let (runs, id) = (self.clone(), run.id.clone());
+        let watching = tokio::spawn(async move {
+            loop {
+                if let Ok(run) = runs.show(&id).await {
+                    progress(&run.progress);
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
+        watching.abort();
+        embedded.end().await;
+        if !done {
+            return Err(Error::conflict("interrupted; finished work is kept")
+                .hint("run the same command again, or `hosho batch start`, to continue it"));
+        }
+        Ok(Some(run))
     }
 
     #[expect(

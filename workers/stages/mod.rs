@@ -5,7 +5,7 @@
 //!
 //! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: its file
 //! with a line in the list (and the `mod` line above it), and the message that leads to it in
-//! `schema/messages/stages.rs`, which `schema/messages/mod.rs` exports and `contract.rs` lists.
+//! `schema/messages/stages.rs`.
 
 pub mod amend;
 pub mod dispatch;

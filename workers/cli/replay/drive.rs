@@ -1,6 +1,6 @@
 //! Drives a replay, and prints its progress.
 
-use std::{io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
 use indicatif::ProgressBar;
 use tokio::{sync::watch, time::Instant};
@@ -10,13 +10,11 @@ use super::{
     Context, print_replay,
 };
 use crate::{
-    broker::Lane,
     clock::Clock,
     config::Config,
     db::Db,
     jobs::{driver::Ended, replay::ReplayDriver},
-    operations::{broker, replays},
-    worker::{self, Embedded},
+    operations::replays,
 };
 
 /// Drives a replay to its end; the stages run in workers, or here on a folder.
@@ -26,27 +24,9 @@ pub(super) async fn drive(
     config: &Config,
     json: bool,
 ) -> Result<ExitCode, Error> {
-    let ended = match context.out {
-        None => {
-            let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
-            let broker = broker::shared(config)?.broker();
-            let driver = replays::driver(&id, config, context.db.clone(), Arc::clone(&broker), stop);
-            let ended = watched(driver, Some(context.db.clone())).await;
-            broker.close().await;
-            ended
-        }
-        Some(out) => {
-            let mut embedded = Embedded::open(out, config).await?;
-            embedded.start(config, &[Lane::Live, Lane::Bulk]);
-            let (db, broker, stop) =
-                (embedded.app.db.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
-            let ended = watched(replays::driver(&id, config, db, broker, stop), None).await;
-            // The messages that follow are processed too.
-            embedded.until_idle().await;
-            embedded.end().await;
-            ended
-        }
-    };
+    let workers = context.out.is_none().then(|| context.db.clone());
+    let ended =
+        replays::drive(&id, context.db, context.out, config, |driver| watched(driver, workers)).await?;
     if ended == Ended::DrivenElsewhere {
         return Err(replays::driven());
     }

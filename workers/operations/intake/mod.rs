@@ -2,16 +2,19 @@
 
 pub mod report;
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use hosho_schema::messages::contract;
+use hosho_schema::messages::{self, ApplicationAcceptedV1, contract};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use self::report::Report;
 use super::{Error, input::Record};
 use crate::{
     app::{self, App},
-    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, memory::Memory},
+    broker::{
+        Broker, BrokerError, Consumer, Destination, Envelope, History, Lane, Outgoing, Source, memory::Memory,
+    },
     config::Config,
     fault::chain,
     jobs::recover,
@@ -97,9 +100,53 @@ pub fn message(record: &Record) -> Outgoing {
     }
 }
 
-/// Processes records in the embedded pipeline, changes after applications.
+/// A step of [`process`].
+#[derive(Debug, Clone, Copy)]
+pub enum Step {
+    /// A result event.
+    Answered,
+    /// An accepted application, to which this many guarantees belong.
+    Accepted(usize),
+}
+
+/// Processes records in this process, in a folder. `None` when stopped first.
+pub async fn process(
+    out: &Path,
+    config: &Config,
+    records: &[Record],
+    progress: impl Fn(Step) + Send + 'static,
+) -> Result<Option<Report>, Error> {
+    let mut embedded = Embedded::open(out, config).await?;
+    let app = Arc::clone(&embedded.app);
+    let (before, began) = (report::known(&app, records).await?, app.clock.now());
+    embedded.start(config, &[Lane::Live]);
+    let events = embedded.broker.consume(Source::Events, u16::MAX).await?;
+    let counter = tokio::spawn(count(events, progress));
+    let resumed = feed_all(&embedded, records).await?;
+    embedded.end().await;
+    counter.abort();
+    let Some(resumed) = resumed else { return Ok(None) };
+    report::gather(&app, records, &before, began, resumed, out).await.map(Some)
+}
+
+async fn count(mut events: Box<dyn Consumer>, progress: impl Fn(Step)) {
+    while let Ok(batch) = events.next_batch(1_000).await {
+        for event in &batch {
+            progress(Step::Answered);
+            if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {
+                progress(Step::Accepted(accepted.products.len()));
+            }
+        }
+        let Some(last) = batch.last() else { continue };
+        if events.ack(last.tag).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Feeds records to the embedded pipeline, changes after applications.
 /// Returns the number of messages that an earlier run had left, or `None` when stopped first.
-pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<usize>, Error> {
+async fn feed_all(embedded: &Embedded, records: &[Record]) -> Result<Option<usize>, Error> {
     let resumed = resume(&embedded.app, embedded.broker.as_ref()).await?;
     let (changes, applications): (Vec<Record>, Vec<Record>) =
         records.iter().cloned().partition(Record::is_change);
@@ -145,7 +192,6 @@ async fn feed(records: &[Record], memory: &Memory) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Source;
 
     #[tokio::test]
     async fn doubles_the_portions_from_a_small_first_one() {

@@ -1,4 +1,4 @@
-//! The messages between stages: identifiers only. A stage has its message here alone.
+//! The messages between stages: identifiers only.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

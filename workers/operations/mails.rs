@@ -167,8 +167,8 @@ impl Resolution {
         }
     }
 
-    /// Changes the ledger and, to re-send, queues the mail for the dispatch stage: in workers, or in this process
-    /// on the folder `out`, which then sends it.
+    /// Changes the ledger and, to re-send, queues the mail for the dispatch stage.
+    /// Workers send it, or this process on the folder `out`.
     pub async fn apply(
         &self,
         db: &Db,

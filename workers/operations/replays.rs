@@ -231,8 +231,8 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     .await
 }
 
-/// Drives a replay to its end; the stages run in workers, or here on the folder `out`.
-/// `run` calls [`ReplayDriver::drive`].
+/// Drives a replay to its end.
+/// The stages run in workers, or here on the folder `out`. `run` calls [`ReplayDriver::drive`].
 pub async fn drive(
     id: &str,
     db: &Db,

@@ -215,8 +215,8 @@ impl Runs {
         }
     }
 
-    /// Begins a run and drives it to its end in this process, on the folder of `hosho process`.
-    /// `progress` is called twice a second. `None` if it selects no guarantee.
+    /// Begins a run and drives it to its end in this process.
+    /// On the folder of `hosho process`. `progress` is called twice a second. `None` if it selects no guarantee.
     pub async fn drive(
         &self,
         out: &Path,

@@ -216,7 +216,8 @@ impl Runs {
     }
 
     /// Begins a run and drives it to its end in this process.
-    /// On the folder of `hosho process`. `progress` is called twice a second. `None` if it selects no guarantee.
+    /// On the folder of `hosho process`; `progress` is called twice a second.
+    /// `None` if it selects no guarantee.
     pub async fn drive(
         &self,
         out: &Path,

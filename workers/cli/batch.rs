@@ -186,9 +186,9 @@ pub(super) async fn begin(
         let bar = progress_bar(0, "guarantees");
         let moving = bar.clone();
         let progress = move |progress: &RunProgress| set_position(&moving, progress);
-        let run = runs.drive(out, &operation, &order, config, progress).await?;
+        let run = runs.drive(out, &operation, &order, config, progress).await;
         bar.finish_and_clear();
-        let Some(run) = run else { return nothing_to_do(args.json) };
+        let Some(run) = run? else { return nothing_to_do(args.json) };
         return end(runs, &run.id, args).await;
     }
     let Some(run) = runs.begin(&operation, &order).await? else { return nothing_to_do(args.json) };

@@ -75,9 +75,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         Step::Answered => moving.inc(1),
         Step::Accepted(guarantees) => moving.inc_length(guarantees as u64),
     };
-    let report = intake::process(&args.out, &config, &records, progress).await?;
+    let report = intake::process(&args.out, &config, &records, progress).await;
     bar.finish_and_clear();
-    let Some(report) = report else {
+    let Some(report) = report? else {
         return Err(Error::conflict("interrupted; finished work is kept")
             .hint("run the same command again to finish the rest"));
     };

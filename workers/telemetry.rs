@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    filter::{Targets, filter_fn},
+    filter::{LevelFilter, Targets, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -37,9 +37,13 @@ pub enum LogFormat {
 /// Starts logging for this process. A second call changes nothing.
 ///
 /// # Errors
-/// `level` is not a filter; the text names the wrong directive.
+/// `level` is not a filter; the text names the setting.
 pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
-    let filter: Targets = level.parse().map_err(|error| format!("log.level: {error}"))?;
+    let filter = filter(level).ok_or_else(|| {
+        format!(
+            "log.level: {level:?} is not allowed; use error, warn, info, debug or trace, or hosho=debug,info"
+        )
+    })?;
     let builder = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => {
@@ -59,6 +63,13 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
         PLACE_OF_PANIC.set(Some(place));
     }));
     Ok(())
+}
+
+/// Reads a filter.
+/// [`Targets`] alone takes a misspelt level for the name of a module, and then nothing is logged.
+fn filter(level: &str) -> Option<Targets> {
+    let is_directive = |text: &str| text.contains('=') || text.trim().parse::<LevelFilter>().is_ok();
+    level.split(',').all(is_directive).then(|| level.parse().ok())?
 }
 
 /// Whether an event may be logged at all; the configured filter narrows it further.
@@ -138,6 +149,16 @@ mod tests {
     use super::*;
 
     const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn rejects_a_misspelt_level() {
+        for level in ["info", "WARN", "off", "hosho=debug,info", "hosho=debug, info,lapin=off"] {
+            assert!(filter(level).is_some(), "{level}");
+        }
+        for level in ["xx", "inof", "hosho=debug,inof", "hosho=xx"] {
+            assert!(filter(level).is_none(), "{level}");
+        }
+    }
 
     #[test]
     fn child_keeps_the_trace_of_its_header() {

@@ -82,13 +82,20 @@ macro_rules! narrowed {
     }};
 }
 
-pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Entry>> {
+/// The latest first.
+/// `after`: time and identifier of the last row of the page before.
+pub fn list(
+    db: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    after: Option<(NaiveDateTime, &str)>,
+) -> Result<Vec<Entry>> {
     query!(db, "read audit entries", c: B => {
-        narrowed!(audit::table.select(Entry::as_select()).into_boxed::<B>(), filter)
-            .order((audit::at.desc(), audit::id))
-            .limit(limit)
-            .offset(offset)
-            .load(c)
+        let mut query = narrowed!(audit::table.select(Entry::as_select()).into_boxed::<B>(), filter);
+        if let Some((at, id)) = after {
+            query = query.filter(audit::at.le(at)).filter(audit::at.lt(at).or(audit::id.gt(id)));
+        }
+        query.order((audit::at.desc(), audit::id)).limit(limit).load(c)
     })
 }
 

@@ -102,10 +102,20 @@ macro_rules! leased {
             query!(db, concat!("count ", $many), c => $table::table.count().get_result(c))
         }
 
-        pub fn list(db: &mut Connection, limit: i64, offset: i64) -> Result<Vec<$row>> {
-            query!(db, concat!("read ", $many), c => {
-                let latest = $table::table.order(($table::created_at.desc(), $table::id));
-                latest.limit(limit).offset(offset).select($row::as_select()).load(c)
+        /// The latest first.
+        /// `after`: creation time and identifier of the last row of the page before.
+        pub fn list(
+            db: &mut Connection,
+            limit: i64,
+            after: Option<(NaiveDateTime, &str)>,
+        ) -> Result<Vec<$row>> {
+            query!(db, concat!("read ", $many), c: B => {
+                let mut query = $table::table.select($row::as_select()).into_boxed::<B>();
+                if let Some((at, id)) = after {
+                    let is_later = $table::created_at.lt(at).or($table::id.gt(id));
+                    query = query.filter($table::created_at.le(at)).filter(is_later);
+                }
+                query.order(($table::created_at.desc(), $table::id)).limit(limit).load(c)
             })
         }
     };

@@ -287,7 +287,13 @@ pub struct Listed {
 }
 
 /// Reads a page of the mails a filter finds, the longest waiting first.
-pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Listed>> {
+/// `after`: creation time and identifier of the last row of the page before.
+pub fn list(
+    db: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    after: Option<(NaiveDateTime, &str)>,
+) -> Result<Vec<Listed>> {
     query!(db, "read mails", c: B => {
         let mut query = mail::table
             .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
@@ -306,7 +312,10 @@ pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Re
         if filter.given_up {
             query = query.filter(mail::state.eq(State::Unknown)).filter(mail::attempts.ge(MAX_ATTEMPTS));
         }
-        query.order((mail::created_at, mail::id)).limit(limit).offset(offset).load(c)
+        if let Some((at, id)) = after {
+            query = query.filter(mail::created_at.ge(at)).filter(mail::created_at.gt(at).or(mail::id.gt(id)));
+        }
+        query.order((mail::created_at, mail::id)).limit(limit).load(c)
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Error, harmless_json, output, print_text, printable,
-    selection::{DatabaseArgs, PageArgs, beginning, filled, name, open_database},
+    selection::{DatabaseArgs, PageArgs, beginning, filled, name, open_database, print_page},
     text::{cut, options, shown},
 };
 use crate::{
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     };
     let entries = audit::list(&db, filter, args.page.request()).await?;
     let print_rows = |entries: &[Entry]| entries.iter().for_each(|entry| print_text(lines(entry)));
-    output(args.json, &entries, |entries| args.page.print(entries, "No entries.", print_rows))
+    output(args.json, &entries, |entries| print_page(entries, "No entries.", print_rows))
 }
 
 pub(super) fn lines(entry: &Entry) -> String {

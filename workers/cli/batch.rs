@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, exit_code, output, print, print_beside, print_table, print_text, printable, progress_bar,
-    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, print_page, short},
     text::{counted, cut, options, shown, stacked, table},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     jobs::run::Order,
     operations::{
-        Page, broker,
+        broker,
         identifier::{Kind, complete},
         runs::{self, Action, RunProgress, Runs},
     },
@@ -108,7 +108,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let runs = Runs::new(db.clone(), &config)?;
     let (action, args) = match args.command {
         Sub::List { page, json } => {
-            return output(json, &runs.list(page.request()).await?, |runs| print_list(runs, page));
+            return output(json, &runs.list(page.request()).await?, |runs| {
+                print_page(runs, "There was no run yet.", print_list);
+            });
         }
         Sub::Show { run, json } => {
             let id = complete(&db, Kind::Run, &run).await?;
@@ -136,12 +138,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_list(found: &Page<RunProgress>, page: PageArgs) {
-    if found.items.is_empty() {
-        return print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
-    }
+fn print_list(runs: &[RunProgress]) {
     let mut rows = table(["run", "scheduled", "began", "state", "reason"]);
-    for run in &found.items {
+    for run in runs {
         rows.add_row([
             short(&run.run).to_owned(),
             run.scheduled_for.map_or_else(|| "manually".to_owned(), |at| stacked(Some(at))),
@@ -159,9 +158,6 @@ fn print_list(found: &Page<RunProgress>, page: PageArgs) {
     }
     print_table(rows);
     print("Times are of Asia/Tokyo.");
-    if let Some(more) = page.position(found) {
-        print(more);
-    }
 }
 
 /// Begins a run and waits for its end, unless it is a dry run or detached.

@@ -8,7 +8,7 @@ use hosho_schema::models::mail::{Filter, State};
 
 use super::{
     Error, output, print, print_text, printable,
-    selection::{AuditArgs, DatabaseArgs, PageArgs, name, open_database, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, name, open_database, print_page, short},
     text::{counted, labelled, shown},
 };
 use crate::{
@@ -89,7 +89,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             let seconds = i64::try_from(config.work.mail_resend_seconds).unwrap_or(i64::from(u32::MAX));
             let unknown = mails::unknown(&db, all, TimeDelta::seconds(seconds), page.request()).await?;
             output(json, &unknown, |Unknown { page: mails, resend }| {
-                page.print(mails, "Nothing to decide.", print_rows);
+                print_page(mails, "Nothing to decide.", print_rows);
                 if let Some(first) = resend.first_due_at {
                     let mails = counted(resend.count, "unknown mail");
                     print_text(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             let is_wanted = |one: &State| state.iter().any(|wanted| wanted == one.as_text());
             let states = State::ALL.iter().copied().filter(is_wanted).collect();
             let mails = mails::list(&db, Filter { states, given_up: false }, page.request()).await?;
-            output(json, &mails, |mails| page.print(mails, "No mails.", print_rows))
+            output(json, &mails, |mails| print_page(mails, "No mails.", print_rows))
         }
         Sub::Resolve(resolved) => resolve(resolved, args.database.out.as_deref(), &db, &config).await,
     }

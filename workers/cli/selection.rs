@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     db::Db,
     operations::{
-        Page, PageRequest,
+        Cursor, Page, PageRequest,
         dead_letters::{Resolved, Selection},
     },
 };
@@ -116,51 +116,31 @@ pub(super) async fn filter(selection: Selection, db: &Db, states: &[State]) -> R
 }
 
 /// Which page of a list.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct PageArgs {
     /// Rows to show at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000), value_name = "N")]
     limit: i64,
-    /// Page of so many rows, from 1
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=1_000_000), value_name = "N")]
-    page: i64,
-    /// Continue after so many rows: `next` of the JSON before
-    #[arg(long, conflicts_with = "page", value_parser = clap::value_parser!(i64).range(0..=100_000_000_000), value_name = "N")]
-    after: Option<i64>,
+    /// Show the rows after this place: `next` of the page before
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<Cursor>,
 }
 
 impl PageArgs {
-    pub(super) fn request(self) -> PageRequest {
-        PageRequest { limit: self.limit, offset: self.after.unwrap_or((self.page - 1) * self.limit) }
+    pub(super) fn request(&self) -> PageRequest {
+        PageRequest { limit: self.limit, after: self.after.clone() }
     }
+}
 
-    /// Prints a page with its position, or `none` where there is no row.
-    pub(super) fn print<T>(self, page: &Page<T>, none: &str, print_rows: impl FnOnce(&[T])) {
-        if page.total == 0 {
-            return print(none);
-        }
-        if !page.items.is_empty() {
-            print_rows(&page.items);
-        }
-        if let Some(position) = self.position(page) {
-            print(position);
-        }
+/// Prints a page, or `none` where there is no row.
+pub(super) fn print_page<T>(page: &Page<T>, none: &str, print_rows: impl FnOnce(&[T])) {
+    match page.items.as_slice() {
+        [] if page.total == 0 => print(none),
+        [] => print(format!("No more rows; {} on earlier pages.", page.total)),
+        rows => print_rows(rows),
     }
-
-    /// Which rows these are, where they are not all.
-    pub(super) fn position<T>(self, page: &Page<T>) -> Option<String> {
-        let rows = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
-        let offset = self.request().offset;
-        let (first, last) = (offset + 1, offset + rows);
-        let more = match page.next {
-            Some(next) if self.after.is_some() => format!("; more with --after {next}"),
-            Some(_) => format!("; more with --page {}", self.page + 1),
-            None => String::new(),
-        };
-        (first > 1 || page.next.is_some()).then(|| match rows {
-            0 => format!("Nothing on this page; {} on earlier ones.", page.total),
-            _ => format!("{first} to {last} of {}{more}", page.total),
-        })
+    if let Some(next) = &page.next {
+        print(format!("{} of {}; more with\n  --after {next}", page.items.len(), page.total));
     }
 }
 
@@ -227,17 +207,5 @@ mod tests {
             assert!(beginning(text).is_err(), "{text}");
         }
         assert!(filled("").is_err() && filled(" ").is_err() && filled("no such user").is_ok());
-    }
-
-    #[test]
-    fn page_names_the_next_one() {
-        let args = |page, after| PageArgs { limit: 2, page, after };
-        let position = |args: PageArgs| args.position(&Page::of(vec![1, 2, 3, 4, 5], args.request()));
-        assert_eq!(position(args(1, None)).unwrap(), "1 to 2 of 5; more with --page 2");
-        assert_eq!(position(args(1, Some(1))).unwrap(), "2 to 3 of 5; more with --after 3");
-        assert_eq!(position(args(3, None)).unwrap(), "5 to 5 of 5");
-        assert_eq!(position(args(4, None)).unwrap(), "Nothing on this page; 5 on earlier ones.");
-        let whole = PageArgs { limit: 5, page: 1, after: None };
-        assert_eq!(position(whole), None);
     }
 }

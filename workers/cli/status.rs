@@ -64,8 +64,9 @@ fn print_progress(progress: &ApplicationProgress) {
             short(&failed.message)
         ));
     }
-    if let Some(next) = progress.failed.next {
-        print(format!("and {} more failed messages", progress.failed.total - next));
+    let shown = i64::try_from(progress.failed.items.len()).unwrap_or(i64::MAX);
+    if progress.failed.total > shown {
+        print(format!("and {} more failed messages", progress.failed.total - shown));
     }
     for violation in &progress.violations {
         print_text(format!(

@@ -12,7 +12,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Error, Page, PageRequest};
+use super::{Cursor, Error, Page, PageRequest};
 use crate::{
     db::Db,
     domain::{guarantee_history, number::GuaranteeNumber},
@@ -73,7 +73,7 @@ impl Step {
 }
 
 /// Failed messages of an application that are returned at most.
-const FAILED: PageRequest = PageRequest { limit: 50, offset: 0 };
+const FAILED: PageRequest = PageRequest { limit: 50, after: None };
 
 /// Finds applications by 保証契約番号 (either width), the upstream's id or our own.
 pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Error> {
@@ -111,8 +111,8 @@ fn failed(db: &mut Connection, application: &str) -> Result<Page<Failed>, DbErro
         at: row.last_failed_at.and_utc(),
     };
     let total = failed_message::counts(db, &filter)?.values().sum();
-    let rows = failed_message::list(db, &filter, FAILED.limit, FAILED.offset)?;
-    Ok(Page::new(rows, total, FAILED).map(failed))
+    let rows = failed_message::list(db, &filter, FAILED.rows(), None)?;
+    Ok(Page::new(rows, total, &FAILED, |row| Cursor::new(row.last_failed_at, &row.id)).map(failed))
 }
 
 fn application_progress(found: ApplicationStatus, failed: Page<Failed>) -> ApplicationProgress {

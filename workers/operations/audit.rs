@@ -5,7 +5,7 @@ use hosho_schema::models::audit::{self, Filter};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Error, Page, PageRequest};
+use super::{Cursor, Error, Page, PageRequest};
 use crate::{
     db::Db,
     dead_letters::{masked_path, masked_text},
@@ -56,9 +56,9 @@ fn side(text: &str, reveal: bool) -> Value {
 
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Entry>, Error> {
     db.call(move |db| {
-        let entries = audit::list(db, &filter, page.limit, page.offset)?;
-        let entries = entries.into_iter().map(|entry| Entry::of(entry, false)).collect();
-        Ok(Page::new(entries, audit::count(db, &filter)?, page))
+        let entries = audit::list(db, &filter, page.rows(), page.place())?;
+        let cursor = |entry: &audit::Entry| Cursor::new(entry.at, &entry.id);
+        Ok(Page::new(entries, audit::count(db, &filter)?, &page, cursor).map(|entry| Entry::of(entry, false)))
     })
     .await
 }

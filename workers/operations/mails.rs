@@ -12,7 +12,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Error, Page, PageRequest, broker, identifier};
+use super::{Cursor, Error, Page, PageRequest, broker, identifier};
 use crate::{
     audit::Operation,
     broker::{Broker, Lane, Outgoing, Publisher},
@@ -58,8 +58,9 @@ impl From<Listed> for Mail {
 /// Reads a page of mails, the oldest first.
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Mail>, Error> {
     db.call(move |db| {
-        let mails = mail::list(db, &filter, page.limit, page.offset)?;
-        Ok(Page::new(mails.into_iter().map(Mail::from).collect(), mail::count(db, &filter)?, page))
+        let mails = mail::list(db, &filter, page.rows(), page.place())?;
+        let cursor = |Listed { mail, .. }: &Listed| Cursor::new(mail.created_at, &mail.id);
+        Ok(Page::new(mails, mail::count(db, &filter)?, &page, cursor).map(Mail::from))
     })
     .await
 }

@@ -30,7 +30,7 @@ pub mod verify_documents;
 pub use crate::text::{counted, local, zoned};
 use error::BROKER_DENIED;
 pub use error::{Error, ErrorKind};
-pub use page::{Page, PageRequest};
+pub use page::{Cursor, Page, PageRequest};
 
 /// Violations as stored; none if unreadable.
 fn stored_violations(text: Option<&str>) -> Vec<hosho_schema::messages::ViolationV1> {

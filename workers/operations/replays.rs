@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Page, PageRequest, broker,
+    Cursor, Error, Page, PageRequest, broker,
     stages::{Circuit, Fleet, Health},
 };
 use crate::{
@@ -86,13 +86,12 @@ impl Replay {
 /// Reads a page of replays, the latest first.
 pub async fn list(db: &Db, page: PageRequest) -> Result<Page<Replay>, Error> {
     db.call(move |db| {
-        let total = replay::count(db)?;
-        let mut items = Vec::new();
-        for row in replay::list(db, page.limit, page.offset)? {
+        let rows = replay::list(db, page.rows(), page.place())?;
+        let cursor = |row: &replay::Replay| Cursor::new(row.created_at, &row.id);
+        Page::new(rows, replay::count(db)?, &page, cursor).try_map(|row| {
             let progress = failed_message::progress(db, &row.id)?;
-            items.push(Replay::of(row, progress));
-        }
-        Ok(Page::new(items, total, page))
+            Ok(Replay::of(row, progress))
+        })
     })
     .await
 }

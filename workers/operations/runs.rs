@@ -14,7 +14,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Error, Page, PageRequest, guarantees};
+use super::{Cursor, Error, Page, PageRequest, guarantees};
 use crate::{
     app,
     audit::Operation,
@@ -164,9 +164,10 @@ impl Runs {
     pub async fn list(&self, page: PageRequest) -> Result<Page<RunProgress>, Error> {
         let this = self.clone();
         let read = move |db: &mut Connection| {
-            let runs = job_run::list(db, page.limit, page.offset)?.into_iter();
-            let items = runs.map(|run| Ok(this.progress(&run_item::counts(db, &run.id)?, run)));
-            Ok(Page::new(items.collect::<Result<_, Error>>()?, job_run::count(db)?, page))
+            let runs = job_run::list(db, page.rows(), page.place())?;
+            let cursor = |run: &job_run::Run| Cursor::new(run.created_at, &run.id);
+            Page::new(runs, job_run::count(db)?, &page, cursor)
+                .try_map(|run| Ok(this.progress(&run_item::counts(db, &run.id)?, run)))
         };
         self.db.call(read).await
     }

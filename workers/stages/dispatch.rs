@@ -486,7 +486,7 @@ mod tests {
         let reasons = verdicts.into_iter().map(|verdict| verdict.unwrap_err().reason);
         assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
         let filter = mail::Filter { states: vec![State::Pending], given_up: false };
-        let waiting = mail::list(&mut harness.app.db.pool().get().unwrap(), &filter, 10, 0).unwrap();
+        let waiting = mail::list(&mut harness.app.db.pool().get().unwrap(), &filter, 10, None).unwrap();
         assert_eq!(
             waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(),
             [0],

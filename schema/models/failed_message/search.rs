@@ -170,13 +170,21 @@ pub fn counts(db: &mut Connection, filter: &Filter) -> Result<BTreeMap<(String, 
 }
 
 /// Reads a page of what a filter finds, the latest failure first.
-pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<FailedMessage>> {
+/// `after`: time of failure and identifier of the last row of the page before.
+pub fn list(
+    db: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    after: Option<(NaiveDateTime, &str)>,
+) -> Result<Vec<FailedMessage>> {
     query!(db, "read failed messages", c: B => {
-        narrowed!(failed_message::table.select(FailedMessage::as_select()).into_boxed::<B>(), filter)
-            .order((failed_message::last_failed_at.desc(), failed_message::id))
-            .limit(limit)
-            .offset(offset)
-            .load(c)
+        let rows = failed_message::table.select(FailedMessage::as_select()).into_boxed::<B>();
+        let mut query = narrowed!(rows, filter);
+        if let Some((at, id)) = after {
+            let is_later = failed_message::last_failed_at.lt(at).or(failed_message::id.gt(id));
+            query = query.filter(failed_message::last_failed_at.le(at)).filter(is_later);
+        }
+        query.order((failed_message::last_failed_at.desc(), failed_message::id)).limit(limit).load(c)
     })
 }
 

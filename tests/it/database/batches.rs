@@ -41,7 +41,7 @@ fn time(text: &str) -> NaiveDateTime {
 
 /// Slot and state of all scheduled runs, in order.
 fn scheduled_runs(c: &mut Connection) -> Vec<(String, RunState)> {
-    let mut runs: Vec<_> = job_run::list(c, 100, 0)
+    let mut runs: Vec<_> = job_run::list(c, 100, None)
         .unwrap()
         .into_iter()
         .filter_map(|run| Some((run.scheduled_for?, run.state)))

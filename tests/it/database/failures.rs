@@ -118,7 +118,7 @@ on_both_databases! {
         let dead_letters = [dead_letter("a", "x", 1), dead_letter("b", "x", 2), DeadLetter { stage: "mint".to_owned(), ..dead_letter("c", "y", 3) }];
         record(c, &dead_letters, at(9)).unwrap();
         let ids = |c: &mut Connection, filter: Filter| -> Vec<String> {
-            let rows = failed_message::list(c, &filter, 10, 0).unwrap();
+            let rows = failed_message::list(c, &filter, 10, None).unwrap();
             assert_eq!(failed_message::select(c, &filter).unwrap().len(), rows.len());
             rows.into_iter().map(|row| row.message_id).collect()
         };
@@ -130,13 +130,26 @@ on_both_databases! {
         for (text, found) in [("b is 100%", 1), ("100% gone_", 3), ("100%%", 0), ("gone!", 0), ("branch_", 0), ("BRANCH", 0), ("Gone", 0)] {
             assert_eq!(ids(c, Filter { text: Some(text.to_owned()), ..all.clone() }).len(), found, "{text}");
         }
-        assert_eq!(failed_message::list(c, &all, 1, 1).unwrap()[0].message_id, "b");
         let groups = failed_message::groups(c, &all).unwrap();
         let found: Vec<_> = groups.iter().map(|group| (group.fingerprint.as_str(), group.count(), group.stage.as_str())).collect();
         assert_eq!(found, [("x", 2, "issue"), ("y", 1, "mint")]);
         assert_eq!((groups[0].first_failed_at, groups[0].last_failed_at), (micros(at(0)), micros(at(2))));
         assert_eq!(failed_message::groups_by_prefix(c, "x").unwrap(), ["x"]);
         assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 0, "no identifier contains a wildcard");
+        let page = |c: &mut Connection, row: &failed_message::FailedMessage| {
+            failed_message::list(c, &all, 1, Some((row.last_failed_at, &row.id))).unwrap()
+        };
+        let latest = failed_message::list(c, &all, 1, None).unwrap().remove(0);
+        // A page follows its cursor, whatever fails meanwhile.
+        record(c, &[dead_letter("same time", "y", 3), dead_letter("later", "y", 4)], at(9)).unwrap();
+        let mut rows = vec![latest];
+        while let Some(next) = page(c, rows.last().unwrap()).pop() {
+            rows.push(next);
+        }
+        let seen: Vec<&str> = rows.iter().map(|row| row.message_id.as_str()).filter(|id| *id != "same time").collect();
+        assert_eq!(seen, ["c", "b", "a"]);
+        let rest = failed_message::list(c, &all, 10, None).unwrap();
+        assert_eq!(rest.iter().skip_while(|row| **row != rows[0]).count(), rows.len(), "rows of one time by identifier");
     }
 
     fn replay_holds_its_messages_exclusively(database: &Database) {
@@ -168,8 +181,9 @@ on_both_databases! {
         assert_eq!(begin(c, "r3", &[State::Resolved, State::Failed]).unwrap().total, 1);
         assert!(replay::finish(c, "r3", replay::State::Aborted, Some("wrong"), at(120)).unwrap());
         assert_eq!(state(c, &dead_letters[1]).0, State::Failed, "released");
-        assert_eq!(replay::list(c, 10, 0).unwrap().len(), 2);
-        assert_eq!(replay::list(c, 10, 1).unwrap().len(), 1);
+        let replays = replay::list(c, 10, None).unwrap();
+        assert_eq!(replay::list(c, 10, Some((replays[0].created_at, &replays[0].id))).unwrap(), replays[1..]);
+        assert_eq!(replays.len(), 2);
         assert_eq!((replay::by_prefix(c, "r3").unwrap().len(), replay::by_prefix(c, "r").unwrap().len()), (1, 2));
         assert_eq!((replay::by_prefix(c, "%").unwrap().len(), failed_message::by_prefix(c, "_").unwrap().len()), (0, 0));
     }
@@ -307,8 +321,10 @@ on_both_databases! {
         };
         audit::write(c, &[entry("a", 1), entry("b", 2)]).unwrap();
         assert!(audit::write(c, &[entry("a", 3)]).is_err(), "an entry is immutable");
-        let found = |c: &mut Connection, filter| audit::list(c, &filter, 10, 0).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+        let found = |c: &mut Connection, filter| audit::list(c, &filter, 10, None).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
         assert_eq!(found(c, audit::Filter::default()), ["b", "a"]);
+        let entries = audit::list(c, &audit::Filter::default(), 10, None).unwrap();
+        assert_eq!(audit::list(c, &audit::Filter::default(), 10, Some((entries[0].at, "b"))).unwrap(), entries[1..]);
         assert_eq!(found(c, audit::Filter { subject: Some("a".to_owned()), ..audit::Filter::default() }), ["a"]);
         assert_eq!(found(c, audit::Filter { operation_id: Some("o".to_owned()), ..audit::Filter::default() }), ["b", "a"]);
         assert_eq!(found(c, audit::Filter { subject: Some("%".to_owned()), ..audit::Filter::default() }), Vec::<String>::new());

@@ -327,6 +327,41 @@ fn warns_of_unknown_stages_and_codes() {
 }
 
 #[test]
+fn pages_continue_where_the_last_one_ended() {
+    let (env, ids) = failed_messages();
+    let id = |row: &Value| row.get("id").or(row.get("group")).or(row.get("operation")).unwrap().clone();
+    let rows = |page: &Value| page["items"].as_array().unwrap().iter().map(id).collect::<Vec<_>>();
+    for id in &ids[..2] {
+        assert_eq!(env.on_out(&[&["failed", "discard", id], WHY].concat()).code, Some(0));
+    }
+    for list in [&["failed", "list", "--all"][..], &["failed", "groups", "--all"], &["audit"]] {
+        let all = env.json(list);
+        assert!(all["next"].is_null() && rows(&all).len() > 1, "{all:#}");
+        let mut page = env.json(&[list, &["--limit", "1"]].concat());
+        let mut seen = rows(&page);
+        while let Some(next) = page["next"].as_str() {
+            page = env.json(&[list, &["--limit", "1", "--after", next]].concat());
+            assert_eq!(page["total"], all["total"]);
+            seen.extend(rows(&page));
+        }
+        assert_eq!(seen, rows(&all), "{list:?}");
+    }
+    // A row that leaves the list shifts nothing.
+    let page = env.json(&["failed", "list", "--state", "discarded", "--limit", "1"]);
+    let [first, second] = [&ids[0], &ids[1]].map(|id| Value::from(id.as_str()));
+    let (shown, other) = if rows(&page) == [first.clone()] { (first, second) } else { (second, first) };
+    assert_eq!(env.on_out(&[&["failed", "restore", shown.as_str().unwrap()], WHY].concat()).code, Some(0));
+    let next = page["next"].as_str().unwrap();
+    let page = env.json(&["failed", "list", "--state", "discarded", "--limit", "1", "--after", next]);
+    assert_eq!((rows(&page), &page["total"]), (vec![other], &1.into()));
+    let mut texts = Transcript::new(&env);
+    texts.run(&["failed", "groups", "--all", "--limit", "1", "--out", "out"]);
+    texts.run(&["failed", "list", "--after", "1.z", "--out", "out"]);
+    texts.run(&["failed", "list", "--after", "2", "--out", "out"]);
+    insta::assert_snapshot!(texts.redacted());
+}
+
+#[test]
 fn every_command_prints_json() {
     let (env, ids) = failed_messages();
     let group = env.items(&["failed", "groups", "--limit", "1"])[0]["group"].as_str().unwrap().to_owned();
@@ -342,7 +377,7 @@ fn every_command_prints_json() {
     let number = env.items(&["mail", "list"])[0]["number"].as_str().unwrap().to_owned();
     env.refuse_mail(env.items(&["mail", "list"])[0]["id"].as_str().unwrap());
     for arguments in [
-        &["failed", "groups", "--page", "1"][..],
+        &["failed", "groups", "--limit", "1"][..],
         &["failed", "list"],
         &["failed", "show", &ids[1]],
         &["failed", "note", &group, "known", "--dry-run"],
@@ -352,7 +387,7 @@ fn every_command_prints_json() {
         &["failed", "discard", &ids[1]],
         &["failed", "restore", &ids[1]],
         &["failed", "export", "--dry-run"],
-        &["replay", "list", "--limit", "1", "--page", "1"],
+        &["replay", "list", "--limit", "1"],
         &["replay", "status", replay],
         &["replay", "pause", replay, "--dry-run"],
         &["replay", "resume", replay, "--dry-run"],

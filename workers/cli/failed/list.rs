@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::{
     Error, harmless_json, output, print, print_table, printable,
-    selection::{AuditArgs, PageArgs, SelectionArgs, filter, short},
+    selection::{AuditArgs, PageArgs, SelectionArgs, filter, print_page, short},
     text::{counted, cut, labelled, shown, stacked, table},
 };
 use crate::{
@@ -74,7 +74,7 @@ impl Args {
         } else {
             "No failed messages.".to_owned()
         };
-        output(self.json, page, |page| self.page.print(page, &none, print_rows))
+        output(self.json, page, |page| print_page(page, &none, print_rows))
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn groups(args: Args, db: &Db) -> Result<ExitCode, Error> {
     let groups = dead_letters::groups(db, filter, args.page.request()).await?;
     let print_rows = |items: &[Group]| {
         print_groups(items);
-        if args.page.position(&groups).is_some() {
+        if groups.next.is_some() {
             print("");
         }
     };

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::{
     Error, output, print, print_table, print_text, printable,
-    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, print_page, short},
     text::{stacked, table},
 };
 use crate::{
@@ -84,7 +84,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     match args.command {
         Sub::List { page } => {
             let replays = replays::list(&db, page.request()).await?;
-            output(json, &replays, |replays| page.print(replays, "No replays.", print_list))
+            output(json, &replays, |replays| print_page(replays, "No replays.", print_list))
         }
         Sub::Status { id } => {
             let id = complete(&db, Kind::Replay, &id).await?;

@@ -69,7 +69,7 @@ pub async fn show(db: &Db, beginning: &str, reveal: Option<Operation>) -> Result
         let attempts = failed_message::attempts(db, &[&id])?.pop().unwrap_or_default();
         let note = failure_note::by_fingerprints(db, &[&row.fingerprint])?.remove(&row.fingerprint);
         let filter = audit::Filter { subject: Some(id), ..audit::Filter::default() };
-        let entries = audit::list(db, &filter, ENTRIES, 0)?;
+        let entries = audit::list(db, &filter, ENTRIES, None)?;
         let audit_total = audit::count(db, &filter)?;
         let payload: Option<Value> = serde_json::from_slice(&row.payload).ok();
         let text = || String::from_utf8_lossy(&row.payload).into_owned();

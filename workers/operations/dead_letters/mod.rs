@@ -20,7 +20,7 @@ pub use change::{Changed, Direction, Edited, Noted, ValueChange, change, edit, f
 pub use details::{Attempt, Details, Exported, export, export_ids, show};
 pub use selection::{Resolved, Selection};
 
-use super::{Error, Page, PageRequest};
+use super::{Cursor, Error, Page, PageRequest};
 use crate::{
     db::Db,
     dead_letters::{advice, masked_word},
@@ -84,9 +84,10 @@ fn by_id(db: &mut Connection, id: &str) -> Result<FailedMessage, Error> {
 /// Reads a page of dead letters, the latest first.
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Summary>, Error> {
     db.call(move |db| {
-        let rows = failed_message::list(db, &filter, page.limit, page.offset)?;
+        let rows = failed_message::list(db, &filter, page.rows(), page.place())?;
         let total = failed_message::counts(db, &filter)?.values().sum();
-        Ok(Page::new(rows.iter().map(|row| Summary::of(row, false)).collect(), total, page))
+        let rows = Page::new(rows, total, &page, |row| Cursor::new(row.last_failed_at, &row.id));
+        Ok(rows.map(|row| Summary::of(&row, false)))
     })
     .await
 }
@@ -109,7 +110,13 @@ pub struct Group {
 /// Reads a page of groups, the largest first.
 pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Group>, Error> {
     db.call(move |db| {
-        let found = Page::of(failed_message::groups(db, &filter)?, page);
+        let mut found = failed_message::groups(db, &filter)?;
+        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        if let Some(cursor) = &page.after {
+            found.retain(|group| (group.count(), group.fingerprint.as_str()) < cursor.key());
+        }
+        let cursor = |group: &failed_message::Group| Cursor::counted(group.count(), &group.fingerprint);
+        let found = Page::new(found, total, &page, cursor);
         let fingerprints: Vec<&str> = found.items.iter().map(|group| group.fingerprint.as_str()).collect();
         let mut notes = failure_note::by_fingerprints(db, &fingerprints)?;
         Ok(found.map(|group| Group {

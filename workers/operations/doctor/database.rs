@@ -100,7 +100,7 @@ async fn pool(db: &Db, server: &Server, config: &Config) -> Finding {
 fn read(db: &mut Connection, now: chrono::NaiveDateTime) -> Result<Rows, DbError> {
     let open = Filter { states: OPEN.to_vec(), ..Filter::default() };
     let mut runs = Vec::new();
-    for run in job_run::list(db, RUNS, 0)? {
+    for run in job_run::list(db, RUNS, None)? {
         let has_failures = run.state == State::CompleteWithFailures;
         let failed = if has_failures { run_item::counts(db, &run.id)?.failed } else { 0 };
         runs.push((run, failed));

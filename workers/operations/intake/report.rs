@@ -154,7 +154,7 @@ pub async fn gather(
     let failures = app
         .with_database("cannot read the failed messages", move |db| {
             let filter = Filter { since: Some(began), states: OPEN.to_vec(), ..Filter::default() };
-            failed_message::list(db, &filter, i64::MAX, 0)
+            failed_message::list(db, &filter, i64::MAX, None)
         })
         .await?;
     let mut report = Report {

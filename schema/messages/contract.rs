@@ -155,7 +155,7 @@ fn component(message: &MessageType, payload: &Value) -> Value {
     json!({
         "name": message.name,
         "title": message.title,
-        "summary": format!("AMQP properties: `type` is `{}`, `message_id` identifies the message for good.", message.name),
+        "summary": format!("AMQP properties: `type` is `{}`, `message_id` identifies the message permanently.", message.name),
         "contentType": "application/json",
         "headers": {
             "type": "object",

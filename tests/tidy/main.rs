@@ -66,6 +66,7 @@ checks! {
     sources_have_short_summaries: sources::long_summaries;
     sources_have_one_module_style: sources::module_style;
     sources_are_workspace_members: sources::members;
+    root_is_as_documented: sources::root;
     words_are_plain: words::banned;
 }
 

@@ -111,6 +111,29 @@ pub fn module_style(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
+/// The root has the folders of README.md's map, and the usual files.
+pub fn root(tree: &Tree) -> Vec<Finding> {
+    const FILES: [&str; 6] =
+        ["CHANGELOG.md", "Cargo.lock", "Cargo.toml", "Makefile", "README.md", "SECURITY.md"];
+    let is_documented = |name: &str, is_folder: bool| {
+        let row = format!("| `{name}/` |");
+        if is_folder {
+            return name.starts_with('.')
+                || ["target", "demo-out"].contains(&name)
+                || tree.0["README.md"].contains(&row);
+        }
+        name.starts_with('.') || name.starts_with("LICENSE") || FILES.contains(&name)
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.read_dir()
+        .expect("root is readable")
+        .map(|entry| entry.expect("entry is readable").path())
+        .map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path.is_dir()))
+        .filter(|(name, is_folder)| !is_documented(name, *is_folder))
+        .map(|(name, _)| Finding::at(&name, ": not in README.md's map"))
+        .collect()
+}
+
 /// Every package is a member of the workspace once, except separate workspaces.
 pub fn members(tree: &Tree) -> Vec<Finding> {
     let root = &tree.0["Cargo.toml"];

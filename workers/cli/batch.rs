@@ -109,7 +109,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let (action, args) = match args.command {
         Sub::List { page, json } => {
             return output(json, &runs.list(page.request()).await?, |runs| {
-                print_page(runs, "There was no run yet.", print_list);
+                print_page(runs, "No runs.", print_list);
             });
         }
         Sub::Show { run, json } => {
@@ -128,9 +128,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     };
     let operation = args.audit.operation(action.audited_as())?;
     let id = complete(&db, Kind::Run, &args.run).await?;
-    if !args.audit.dry_run {
-        runs.set_state(operation, &id, action).await?;
-    }
+    runs.set_state(operation, &id, action, args.audit.dry_run).await?;
     print_run(&runs, &id, args.json).await?;
     if args.audit.dry_run && !args.json {
         print(format!("Dry run of {}: nothing was changed.", action.verb()));
@@ -157,7 +155,7 @@ fn print_list(runs: &[RunProgress]) {
         ]);
     }
     print_table(rows);
-    print("Times are of Asia/Tokyo.");
+    print("Times are JST.");
 }
 
 /// Begins a run and waits for its end, unless it is a dry run or detached.

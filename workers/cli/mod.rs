@@ -167,8 +167,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Error::configuration(error)
             .hint("correct it, then run `hosho config check`; config/default.toml explains every setting")
     })?;
-    telemetry::start(&loaded.log.level, loaded.log.format)
-        .map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
+    telemetry::start(&loaded.log.level, loaded.log.format).map_err(|problem| {
+        Error::configuration(anyhow::anyhow!(problem).context("configuration"))
+            .hint("correct it; config/default.toml explains every setting")
+    })?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
         Command::Validate(args) => validate::run(args, loaded).await,

@@ -101,7 +101,7 @@ fn print_report(report: &Report) {
         print_table(rows);
     }
     if !report.changes.is_empty() {
-        let mut rows = table(["change", "number", "version", "what", "state", "certificate"]);
+        let mut rows = table(["change", "version", "what", "state", "number, certificate"]);
         for line in &report.changes {
             let state = if line.state == "pending" { "pending until the night" } else { line.state };
             rows.add_row([

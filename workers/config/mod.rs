@@ -281,6 +281,11 @@ mod tests {
                 "[mail]\ntransport = \"pigeon\"",
                 "mail.transport: \"pigeon\" is not allowed; use folder or smtp",
             ),
+            (
+                "mail = 1",
+                "mail: it is a section: its settings are below [section], or in variables such as \
+                 HOSHO__SECTION__SETTING",
+            ),
             ("[log]\nformat = \"xml\"", "log.format: \"xml\" is not allowed; use text or json"),
             (
                 "[schedule]\nreissue_misfire = \"x\"",

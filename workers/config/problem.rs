@@ -46,6 +46,12 @@ fn message(text: &str) -> String {
         };
         return not_allowed(&format!("{value:?}"), &choices);
     }
+    // Not the text of `serde`, which names a Rust type.
+    if text.contains("expected struct ") {
+        return "it is a section: its settings are below [section], or in variables such as \
+                HOSHO__SECTION__SETTING"
+            .to_owned();
+    }
     text.to_owned()
 }
 

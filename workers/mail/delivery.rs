@@ -52,6 +52,7 @@ use crate::{
     fault::{Fault, Reason, chain},
     mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
     permit::Permit,
+    text::local,
 };
 
 /// The mail server, the ledger and the settings of both. Cheap to clone.
@@ -269,7 +270,8 @@ impl MailDelivery {
                         unsettled.push(Unsettled { place, verdict, entry });
                     }
                     (None, Some(row)) => {
-                        batch.set_result(place, state_of(row, orphans.contains(&id)), None);
+                        let state = state_of(row, orphans.contains(&id), self.orphan_after);
+                        batch.set_result(place, state, None);
                     }
                     (None, None) => {
                         let fault = Fault::new(Reason::MailClaimed, "the mail has no row");
@@ -482,14 +484,23 @@ fn stopping() -> Fault {
 }
 
 /// The ledger state of a mail that could not be claimed.
-fn state_of(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
+fn state_of(mail: &Mail, orphan: bool, orphan_after: TimeDelta) -> Result<MailStateV1, Fault> {
     match mail.state {
         State::Accepted => Ok(MailStateV1::Accepted),
         State::Unknown => Ok(MailStateV1::Unknown),
         State::Sending if orphan => Ok(MailStateV1::Unknown),
         State::Rejected => Err(Fault::new(Reason::MailRefused, "the mail server refused this mail before")),
         State::Pending | State::Sending => {
-            let text = "this mail is being sent, or a worker stopped while sending it";
+            let text = mail.claimed_at.map_or_else(
+                || "another worker has claimed this mail".to_owned(),
+                |at| {
+                    format!(
+                        "a worker has been sending this mail since {} JST, or stopped; it can be replayed after {} JST",
+                        local(at),
+                        local(at + orphan_after)
+                    )
+                },
+            );
             Err(Fault::new(Reason::MailClaimed, text))
         }
     }

@@ -4,7 +4,7 @@
 //! - Returned times are [`DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.
 //! - A change and its audit entry are one transaction. [`Operation`](crate::audit::Operation) is the actor.
 //! - Every function fails with the one [`Error`], whose kind is an exit code and an HTTP status.
-//! - Lists that can be cut are [`Page`]s, with the total and the offset of the next page.
+//! - Lists that can be cut are [`Page`]s, with the total and a cursor for the next page.
 
 pub mod applications;
 pub mod audit;

@@ -74,7 +74,7 @@ impl RunProgress {
 pub struct RunDetails {
     #[serde(flatten)]
     pub progress: RunProgress,
-    /// The first twenty failed guarantees.
+    /// The first twenty; `failed` counts all.
     pub failures: Vec<Failed>,
 }
 
@@ -183,10 +183,28 @@ impl Runs {
         self.db.call(read).await
     }
 
-    /// Pauses, resumes or cancels a run; the audit entry is in the same transaction.
-    pub async fn set_state(&self, operation: Operation, id: &str, action: Action) -> Result<(), Error> {
+    /// Pauses, resumes or cancels a run; `dry_run` only checks its state.
+    /// The audit entry is in the same transaction.
+    pub async fn set_state(
+        &self,
+        operation: Operation,
+        id: &str,
+        action: Action,
+        dry_run: bool,
+    ) -> Result<(), Error> {
         let run = id.to_owned();
-        if self.db.transaction(move |db| set_state(db, &operation, &run, action)).await? {
+        let set = move |db: &mut Connection| {
+            if dry_run {
+                let state = job_run::by_id(db, &run)?.map(|run| run.state);
+                return Ok::<_, DbError>(match action {
+                    Action::Pause => state == Some(State::Running),
+                    Action::Resume => state == Some(State::Paused),
+                    Action::Cancel => matches!(state, Some(State::Running | State::Paused)),
+                });
+            }
+            set_state(db, &operation, &run, action)
+        };
+        if self.db.transaction(set).await? {
             return Ok(());
         }
         let state = self.show(id).await?.progress.state.replace('_', " ");

@@ -127,7 +127,9 @@ fn rejects_meaningless_selections_of_a_run() {
 fn counts_messages_replayed_after_a_run_as_done() {
     let env = CliEnv::new();
     assert_eq!(env.process(&example("applications.jsonl")).code, Some(0));
-    assert_eq!(env.process(&example("changes.jsonl")).code, Some(0));
+    let changed = env.process(&example("changes.jsonl"));
+    assert_eq!(changed.code, Some(0));
+    insta::assert_snapshot!("processed_changes", redacted(&changed.out, &env.folder));
     let ring = replace_keys(&env);
     let run = json(
         &env.run(["batch", "start", "--reason", "a trial", "--actor", "hanako", "--json", "--out", "out"]),
@@ -154,6 +156,14 @@ fn counts_messages_replayed_after_a_run_as_done() {
     );
     let mut texts = Transcript::new(&env);
     texts.run(&["batch", "show", id, "--out", "out"]);
+    for action in ["pause", "resume", "cancel"] {
+        let refused = env.run(["batch", action, id, "--dry-run", "--json", "--out", "out"]);
+        assert_eq!(
+            (refused.code, &json(&refused)["error"]["code"]),
+            (Some(1), &"conflict".into()),
+            "{action}"
+        );
+    }
     insta::assert_snapshot!("run_without_open_failures", without_pace(&texts.redacted()));
     insta::assert_snapshot!("doctor_after_the_replay", finding());
 }

@@ -27,7 +27,10 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 
-use super::{answer, short, temporary_queue, unavailable, wire};
+use super::{
+    answers::{answer, short, temporary_queue, unavailable},
+    wire,
+};
 use crate::broker::{
     BrokerError, Consumer, Delivery, Source, Tag,
     names::{Names, drop_lane},

@@ -20,7 +20,9 @@ use tokio::{
 };
 
 use super::{
-    ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, answer, dial::dial, short, silent, temporary_queue, unavailable,
+    CONNECT_LIMIT, Rabbit,
+    answers::{ANSWER_LIMIT, answer, short, silent, temporary_queue, unavailable},
+    dial::dial,
     wire,
 };
 use crate::broker::BrokerError;

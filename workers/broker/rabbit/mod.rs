@@ -11,6 +11,7 @@
 //! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection
 //! that looks alive. Every request to the broker has a time limit, for the same reason.
 //!
+//! - `answers`: time limits and errors.
 //! - [`topology`]: exchanges, queues and bindings, declared and compared.
 //! - `consumer`: deliveries, slow start, requeueing.
 //! - `publisher`: publishing with confirms.
@@ -18,6 +19,7 @@
 //! - `wire`: our envelope as AMQP properties and back.
 //! - [`diagnostics`]: version, health and clock of the broker, for `hosho doctor`.
 
+mod answers;
 mod consumer;
 pub mod diagnostics;
 mod dial;
@@ -27,9 +29,7 @@ pub mod topology;
 mod wire;
 
 use std::{
-    error::Error as StdError,
     fmt,
-    future::Future,
     path::PathBuf,
     sync::{
         Arc,
@@ -40,31 +40,25 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use lapin::{
-    Channel, Connection, ConnectionProperties, ErrorKind,
+    Channel, Connection, ConnectionProperties,
     options::QueueDeclareOptions,
-    types::{AMQPValue, FieldTable, ShortString},
+    types::FieldTable,
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::{sync::Mutex, time::timeout};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use self::{consumer::RabbitConsumer, publisher::RabbitPublisher};
+use self::{
+    answers::{ANSWER_LIMIT, answer, short, unavailable, within},
+    consumer::RabbitConsumer,
+    publisher::RabbitPublisher,
+};
 use super::{Broker, BrokerError, Consumer, Depth, Publisher, Source, names::Names};
 use crate::clock::Clock;
 
 /// How long connecting may take, TLS and login included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long the broker may take to answer one question.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-
-/// AMQP reply code: the queue or exchange does not exist.
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-
-/// AMQP reply code: it exists with other settings.
-const PRECONDITION_FAILED: u16 = 406;
 
 /// How to reach RabbitMQ and what our part of it is called.
 #[derive(Clone)]
@@ -340,97 +334,6 @@ fn masked(text: &str) -> String {
         }
         Err(_) => "(not a URL)".to_owned(),
     }
-}
-
-/// Waits for an answer of the broker, with the usual limit.
-async fn answer<T>(
-    operation: impl Into<String>,
-    answer: impl Future<Output = Result<T, lapin::Error>>,
-) -> Result<T, BrokerError> {
-    within(ANSWER_LIMIT, operation, answer).await
-}
-
-/// Waits for lapin with a time limit and says what was attempted when it fails.
-async fn within<T>(
-    limit: Duration,
-    operation: impl Into<String>,
-    answer: impl Future<Output = Result<T, lapin::Error>>,
-) -> Result<T, BrokerError> {
-    match timeout(limit, answer).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(if let Some((_, text)) = topology_fault(&error) {
-            BrokerError::Topology(text)
-        } else if let Some(problem) = denied(&error) {
-            BrokerError::Denied { operation: operation.into(), problem }
-        } else {
-            unavailable(operation, error)
-        }),
-        Err(_) => Err(silent(operation, limit)),
-    }
-}
-
-/// The reply code and text if something is missing or has other settings.
-fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
-    match error.kind() {
-        ErrorKind::ProtocolError(fault) if matches!(fault.get_id(), NOT_FOUND | PRECONDITION_FAILED) => {
-            Some((fault.get_id(), fault.get_message().to_string()))
-        }
-        _ => None,
-    }
-}
-
-/// The broker's text when it refused the login or a permission (AMQP 403).
-/// It names the object; newer versions also name the permission.
-fn denied(error: &lapin::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::ProtocolError(fault) if fault.get_id() == ACCESS_REFUSED => {
-            let text = fault.get_message().to_string();
-            Some(text.trim_start_matches("ACCESS_REFUSED - ").to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn unavailable(
-    operation: impl Into<String>,
-    source: impl Into<Box<dyn StdError + Send + Sync>>,
-) -> BrokerError {
-    BrokerError::Unavailable { operation: operation.into(), source: source.into() }
-}
-
-fn silent(operation: impl Into<String>, limit: Duration) -> BrokerError {
-    unavailable(operation, format!("no answer within {} s", limit.as_secs()))
-}
-
-/// Declares a queue that lives as long as the connection.
-async fn temporary_queue(
-    channel: &Channel,
-    operation: &str,
-    arguments: &[(&str, AMQPValue)],
-) -> Result<ShortString, BrokerError> {
-    let mut table = FieldTable::default();
-    // A virtual host may have another default; a quorum queue cannot be exclusive.
-    table.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
-    for (name, value) in arguments {
-        table.insert(short(name), value.clone());
-    }
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    Ok(answer(operation, channel.queue_declare(short(""), options, table)).await?.name().clone())
-}
-
-/// Makes the short string of AMQP from a name of ours, cut at 255 bytes.
-/// The broker refuses a cut name as unknown; a longer one would be a panic in lapin.
-fn short(name: &str) -> ShortString {
-    ShortString::from(cut(name, lapin::types::MAX_SHORT_STRING_LENGTH))
-}
-
-/// The longest start of at most `bytes` that ends between two characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= bytes).last().unwrap_or(0);
-    &text[..end]
 }
 
 #[cfg(test)]

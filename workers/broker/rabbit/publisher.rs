@@ -12,7 +12,11 @@ use lapin::{
 };
 use tokio::time::sleep;
 
-use super::{NOT_FOUND, Rabbit, answer, short, topology_fault, wire};
+use super::{
+    Rabbit,
+    answers::{NOT_FOUND, answer, short, topology_fault},
+    wire,
+};
 use crate::broker::{BrokerError, Outgoing, Publisher};
 
 pub(super) struct RabbitPublisher {

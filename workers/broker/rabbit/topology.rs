@@ -23,7 +23,10 @@ use lapin::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, answer, short, silent, topology_fault, unavailable};
+use super::{
+    Rabbit,
+    answers::{ANSWER_LIMIT, NOT_FOUND, answer, short, silent, topology_fault, unavailable},
+};
 use crate::broker::{
     BrokerError, Lane, RetryDelay, Source,
     names::{DELIVERY_LIMIT, Names, stage_key},

@@ -11,7 +11,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString, ShortStringError},
 };
 
-use super::{cut, short};
+use super::answers::{cut, short};
 use crate::broker::{Death, Delivery, Envelope, History, Tag};
 
 const TRACEPARENT: &str = "traceparent";

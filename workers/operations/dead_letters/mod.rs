@@ -107,16 +107,22 @@ pub struct Group {
     pub advice: Option<&'static str>,
 }
 
+/// The page of groups that are all in memory, the largest first.
+fn page_of(mut groups: Vec<failed_message::Group>, page: &PageRequest) -> Page<failed_message::Group> {
+    let total = i64::try_from(groups.len()).unwrap_or(i64::MAX);
+    let place = |group: &failed_message::Group| (-group.count(), group.fingerprint.clone());
+    groups.sort_by_cached_key(place);
+    if let Some(cursor) = &page.after {
+        let (count, fingerprint) = cursor.key();
+        groups.retain(|group| place(group) > (-count, fingerprint.to_owned()));
+    }
+    Page::new(groups, total, page, |group| Cursor::counted(group.count(), &group.fingerprint))
+}
+
 /// Reads a page of groups, the largest first.
 pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Group>, Error> {
     db.call(move |db| {
-        let mut found = failed_message::groups(db, &filter)?;
-        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
-        if let Some(cursor) = &page.after {
-            found.retain(|group| (group.count(), group.fingerprint.as_str()) < cursor.key());
-        }
-        let cursor = |group: &failed_message::Group| Cursor::counted(group.count(), &group.fingerprint);
-        let found = Page::new(found, total, &page, cursor);
+        let found = page_of(failed_message::groups(db, &filter)?, &page);
         let fingerprints: Vec<&str> = found.items.iter().map(|group| group.fingerprint.as_str()).collect();
         let mut notes = failure_note::by_fingerprints(db, &fingerprints)?;
         Ok(found.map(|group| Group {
@@ -139,4 +145,39 @@ pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<G
 pub async fn open_count(db: &Db) -> Result<i64, Error> {
     let open = Filter { states: OPEN.to_vec(), ..Filter::default() };
     Ok(db.call(move |db| failed_message::counts(db, &open)).await?.values().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use hosho_schema::models::failed_message::State;
+
+    use super::*;
+
+    #[test]
+    fn pages_of_groups_have_each_group_once() {
+        let group = |fingerprint: &str, count| failed_message::Group {
+            fingerprint: fingerprint.to_owned(),
+            stage: String::new(),
+            code: String::new(),
+            text: String::new(),
+            sample: String::new(),
+            first_failed_at: DateTime::UNIX_EPOCH.naive_utc(),
+            last_failed_at: DateTime::UNIX_EPOCH.naive_utc(),
+            states: BTreeMap::from([(State::Failed, count)]),
+        };
+        let groups = || vec![group("b", 1), group("d", 7), group("a", 1), group("e", 7), group("c", 1)];
+        for limit in 1..=6 {
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let page = page_of(groups(), &PageRequest { limit, after });
+                assert_eq!(page.total, 5);
+                seen.extend(page.items.into_iter().map(|group| group.fingerprint));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, ["d", "e", "a", "b", "c"], "{limit}");
+        }
+    }
 }

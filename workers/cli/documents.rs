@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let progress = |total: i64, done: usize| {
         bar.get_or_init(|| progress_bar(u64::try_from(total).unwrap_or(0), "certificates")).inc(done as u64);
     };
-    let report = verify_documents::verify_documents(&db, &config, numbers, progress).await?;
+    let report = verify_documents::verify_documents(&db, &config, &numbers, progress).await?;
     if let Some(bar) = bar.into_inner() {
         bar.finish_and_clear();
     }

@@ -125,6 +125,7 @@ pub async fn history(db: &Db, number: &str, full: bool) -> Result<GuaranteeView,
     Ok(GuaranteeView { history: build(&rows, &history, full), current })
 }
 
+/// Reads a 保証契約番号 in either width, into its normal form.
 pub fn parse_number(number: &str) -> Result<String, Error> {
     GuaranteeNumber::parse(number)
         .map(|number| number.to_string())
@@ -137,11 +138,18 @@ pub(super) fn parse_numbers(numbers: &[String]) -> Result<Vec<String>, Error> {
 
 pub(super) fn not_found(number: &str) -> Error {
     Error::not_found(format!("there is no guarantee {number}"))
+        .hint("run `hosho status`, which finds applications too")
+}
+
+/// The guarantees of these parsed numbers, in order; all must exist.
+pub(super) fn by_numbers(db: &mut Connection, numbers: &[String]) -> Result<Vec<Guarantee>, Error> {
+    let named: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let found = guarantee::by_numbers(db, &named)?;
+    named.into_iter().zip(found).map(|(number, row)| row.ok_or_else(|| not_found(number))).collect()
 }
 
 fn find(db: &mut Connection, number: &str) -> Result<Rows, Error> {
-    let guarantee = guarantee::by_number(db, number)?
-        .ok_or_else(|| not_found(number).hint("run `hosho status`, which finds applications too"))?;
+    let guarantee = guarantee::by_number(db, number)?.ok_or_else(|| not_found(number))?;
     let revisions = revision::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
     let ids: Vec<&str> = revisions.iter().map(|revision| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;

@@ -40,11 +40,7 @@ pub async fn verify_chain(db: &Db, keys: KeyRing, numbers: &[String]) -> Result<
 }
 
 fn some(db: &mut Connection, keys: &KeyRing, numbers: &[String]) -> Result<Report, Error> {
-    let keys_of: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    let mut found = Vec::new();
-    for (number, guarantee) in numbers.iter().zip(guarantee::by_numbers(db, &keys_of)?) {
-        found.push(guarantee.ok_or_else(|| guarantees::not_found(number))?);
-    }
+    let found = guarantees::by_numbers(db, numbers)?;
     let mut report = Report::default();
     verify(db, keys, &found, &mut report)?;
     Ok(report)

@@ -7,7 +7,7 @@ use hosho_schema::{
     models::{
         authentication_key,
         document::{self, Document, Kind},
-        guarantee::{self, Guarantee},
+        guarantee::Guarantee,
         revision::{self, Revision},
     },
 };
@@ -24,7 +24,6 @@ use crate::{
         revision::{Each, RevisionRenderer, Sealed},
         store::{DocumentStore, StoreError},
     },
-    domain::number::GuaranteeNumber,
     fault::Fault,
 };
 
@@ -97,9 +96,10 @@ impl Report {
 pub async fn verify_documents(
     db: &Db,
     config: &Config,
-    numbers: Vec<String>,
+    numbers: &[String],
     progress: impl Fn(i64, usize),
 ) -> Result<Report, Error> {
+    let numbers = guarantees::parse_numbers(numbers)?;
     let store = app::documents(config)?;
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         return Err(AppError::KeysMissing(config.keys.file.clone()).into());
@@ -131,11 +131,7 @@ pub async fn verify_documents(
 
 fn numbered(db: &mut Connection, numbers: &[String]) -> Result<Vec<Case>, Error> {
     let mut found = Vec::new();
-    for number in numbers {
-        let normal =
-            GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
-        let guarantee = guarantee::by_number(db, &normal)?
-            .ok_or_else(|| guarantees::not_found(number).hint("give a 保証契約番号"))?;
+    for guarantee in guarantees::by_numbers(db, numbers)? {
         let revisions = revision::by_guarantees(db, &[&guarantee.id])?.into_iter().flatten();
         let arrived = revisions.filter(|revision| revision.arrived_at.is_some());
         found.extend(arrived.map(|revision| (revision, guarantee.clone())));

@@ -151,6 +151,9 @@ fn rejects_unknown_numbers_and_missing_keys() {
     assert_eq!(verified(&env, &["--all", "31074-99999M"], &[]).code, Some(2));
     let mut shown = Transcript::new(&env);
     shown.run(&["documents", "verify", "31074-99999M", "--out", "out"]);
+    shown.run(&["documents", "verify", "zz", "--out", "out"]);
+    shown.run(&["verify-chain", "zz", "--out", "out"]);
+    shown.run(&["verify-chain", "31074-99999M", "--out", "out"]);
     std::fs::remove_file(env.path("out/hosho.keys")).unwrap();
     let keyless = verified(&env, &["--all"], &[]);
     assert_eq!((keyless.code, error_code(&keyless)), (Some(3), "configuration".into()));

@@ -46,6 +46,9 @@ pub enum AppError {
     /// A dependency cannot be opened; it may be available later.
     #[error("{what}")]
     Unavailable { what: &'static str, source: Box<dyn Error + Send + Sync> },
+    /// A missing package or disk; it may appear later.
+    #[error("cannot load the fonts")]
+    Fonts(#[source] FontError),
     /// A new installation, or a lost file.
     #[error("keys.file {} does not exist", .0.display())]
     KeysMissing(PathBuf),
@@ -284,10 +287,7 @@ pub fn checked_renderer(config: &Config) -> Result<DocumentRenderer, AppError> {
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     let failed = |error: FontError| match error {
-        // A missing package or disk may appear later; a wrong setting stays wrong.
-        FontError::NotInstalled { .. } | FontError::Read { .. } => {
-            unavailable("cannot load the fonts")(error)
-        }
+        FontError::NotInstalled { .. } | FontError::Read { .. } => AppError::Fonts(error),
         _ => configuration("the fonts are not usable")(error),
     };
     let paths = FontPaths::find(&config.mincho, &config.gothic).map_err(failed)?;

@@ -346,7 +346,7 @@ fn existing(config: &Config) -> Result<(), Error> {
     match path.map(|path| path.strip_prefix("//").unwrap_or(path)) {
         Some(path) if !Path::new(path).exists() => {
             Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
-                .hint("correct database.url, or name a folder of `hosho process` with --out"))
+                .hint("correct database.url, or create it with `hosho migrate`"))
         }
         _ => Ok(()),
     }

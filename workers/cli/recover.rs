@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     Error, output, print, print_text,
-    selection::{AuditArgs, open_database},
+    selection::{AuditArgs, open_configured},
 };
 use crate::{
     config::Config,
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         })
     };
     let after = args.older_than.as_ref().map(span).transpose()?;
-    let db = open_database(&config).await?;
+    let db = open_configured(&config).await?;
     let operation = args.audit.operation("recover")?;
     let client = broker::shared(&config).map_err(|error| {
         error.hint(

@@ -36,15 +36,31 @@ impl DatabaseArgs {
     }
 }
 
-/// Opens the database, which must exist and be up to date.
+/// As [`existing`], for a command with `--out`.
+pub(super) fn existing_or_folder(config: &Config) -> Result<(), Error> {
+    let hint = "correct database.url, or name a folder of `hosho process` with --out";
+    existing(config).map_err(|error| error.hint(hint))
+}
+
+/// Opens the database of a command with `--out`.
+/// It must exist and be up to date.
 pub(super) async fn open_database(config: &Config) -> Result<Db, Error> {
+    existing_or_folder(config)?;
+    let hint =
+        "start the database server, correct database.url, or name a folder of `hosho process` with --out";
+    open(config, hint).await
+}
+
+/// As [`open_database`], for a command without `--out`.
+pub(super) async fn open_configured(config: &Config) -> Result<Db, Error> {
     existing(config)?;
+    open(config, "start the database server or correct database.url, then run `hosho doctor`").await
+}
+
+async fn open(config: &Config, hint: &str) -> Result<Db, Error> {
     let db = Db::new(app::pool(config)?);
-    let pending = db.call(hosho_schema::db::pending).await.map_err(|error| {
-        let hint =
-            "start the database server, correct database.url, or name a folder of `hosho process` with --out";
-        Error::unavailable(error).hint(hint)
-    })?;
+    let pending = db.call(hosho_schema::db::pending).await;
+    let pending = pending.map_err(|error| Error::unavailable(error).hint(hint))?;
     match pending.first() {
         None => Ok(db),
         Some(first) => Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into()),

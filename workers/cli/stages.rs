@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::{
     Error, exit_code, output, print, print_table, print_text, printable,
-    selection::{AuditArgs, open_database},
+    selection::{AuditArgs, open_configured},
     text::{counted, shown, table},
 };
 use crate::{
@@ -54,7 +54,7 @@ struct SetArgs {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let db = open_database(&config).await?;
+    let db = open_configured(&config).await?;
     match args.command {
         Some(Sub::Pause(set)) => set_paused(set, &db, true, args.json).await,
         Some(Sub::Resume(set)) => set_paused(set, &db, false, args.json).await,

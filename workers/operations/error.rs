@@ -114,6 +114,8 @@ impl From<AppError> for Error {
                 .hint("correct it, then run `hosho config check`; for templates, `hosho templates check`"),
             AppError::Unavailable { .. } => Self::unavailable(error)
                 .hint("try again when it is available; run `hosho config show` for its address"),
+            AppError::Fonts(_) => Self::unavailable(error)
+                .hint("correct fonts.mincho or fonts.gothic, or install the font"),
             AppError::KeysMissing(_) => Self::configuration(error).hint(
                 "create it once with HOSHO__KEYS__CREATE=true for a new installation; otherwise restore it from the \
                  backup, because without it no stored authentication key can be opened",

@@ -107,6 +107,10 @@ fn returns_4_for_unavailable_parts() {
         (&[], &["process", "empty.jsonl", "--out", "empty.jsonl"]),
         // A query creates no database.
         (&[], &["status", "31075-00001M"]),
+        // These have no --out.
+        (&[], &["migrate", "--check"]),
+        (&[], &["stages"]),
+        (&unreachable, &["recover", "--dry-run"]),
     ] {
         let answer = shown.with(settings, arguments);
         assert_eq!((answer.code, answer.out.as_str()), (Some(4), ""), "{arguments:?}");

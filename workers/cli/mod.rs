@@ -99,10 +99,13 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
-    let json = wants_json(&std::env::args_os().skip(1).collect::<Vec<_>>());
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let json = wants_json(&arguments);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if json && error.use_stderr() => return print_error(&usage_error(&error), true),
+        Err(error) if json && error.use_stderr() => {
+            return print_error(&usage_error(&error, &arguments), true);
+        }
         Err(error) if error.use_stderr() => {
             remark(error.render().to_string().trim_end());
             return ExitCode::from(2);
@@ -134,13 +137,20 @@ fn wants_json(arguments: &[OsString]) -> bool {
         || options.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
-/// The message of clap without its usage, which becomes the hint.
-fn usage_error(error: &clap::Error) -> Error {
+/// The message of clap without its usage; the hint names the help of the command.
+fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Error {
     let text = error.render().to_string();
-    let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = words(message.trim_start_matches("error: "));
-    Error::invalid(message).hint(words(rest))
+    let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cli = <Cli as clap::CommandFactory>::command();
+    let (mut command, mut path) = (&cli, cli.get_name().to_owned());
+    for argument in arguments.iter().take_while(|argument| *argument != "--") {
+        if let Some(inner) = command.find_subcommand(argument) {
+            command = inner;
+            path = format!("{path} {}", inner.get_name());
+        }
+    }
+    Error::invalid(message).hint(format!("run `{path} --help`"))
 }
 
 async fn run(cli: Cli) -> Result<ExitCode, Error> {
@@ -497,11 +507,22 @@ mod tests {
 
     #[test]
     fn converts_usage_errors() {
-        let error = Cli::try_parse_from(["hosho", "status"]).unwrap_err();
-        let json = usage_error(&error).to_json();
+        let json_of = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let arguments: Vec<OsString> = line.split(' ').skip(1).map(OsString::from).collect();
+            usage_error(&error, &arguments).to_json()
+        };
+        let json = json_of("hosho status");
         assert_eq!(json["error"]["code"], "invalid");
         let message = json["error"]["message"].as_str().unwrap();
         assert!(message.contains("NUMBER|APPLICATION-ID") && !message.contains("Usage"), "{message}");
-        assert!(json["error"]["hint"].as_str().unwrap().contains("Usage: hosho status"), "{json}");
+        for (line, help) in [
+            ("hosho status", "run `hosho status --help`"),
+            ("hosho --config x documents verify --nonsense", "run `hosho documents verify --help`"),
+            ("hosho mail resolve x --outcome lost -- list", "run `hosho mail resolve --help`"),
+            ("hosho nonsense", "run `hosho --help`"),
+        ] {
+            assert_eq!(json_of(line)["error"]["hint"], help, "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Counts and times in texts.
 
-use chrono::{NaiveDateTime, SecondsFormat};
+use chrono::NaiveDateTime;
 
 /// `1 message`, `2 messages`.
 pub fn counted(count: impl TryInto<i64>, one: &str) -> String {
@@ -13,9 +13,9 @@ pub fn local(at: NaiveDateTime) -> String {
     crate::domain::wareki::in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A time (UTC) in Asia/Tokyo, to the second, with its offset: RFC 3339.
+/// As [`local`], with the zone, such as `2026-12-01 12:00:00 JST`.
 pub fn zoned(at: NaiveDateTime) -> String {
-    crate::domain::wareki::in_tokyo(at).to_rfc3339_opts(SecondsFormat::Secs, false)
+    format!("{} JST", local(at))
 }
 
 #[cfg(test)]
@@ -33,6 +33,6 @@ mod tests {
     #[test]
     fn formats_times_in_tokyo() {
         assert_eq!(local("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01 12:00:00");
-        assert_eq!(zoned("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01T12:00:00+09:00");
+        assert_eq!(zoned("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01 12:00:00 JST");
     }
 }

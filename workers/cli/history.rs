@@ -85,7 +85,7 @@ fn print_overview(history: &History, held: &Certificate) {
 fn print_certificates(history: &History) {
     let mut rows = table(["No.", "発行日時", "対象"]);
     for line in &history.certificates {
-        let at = |at: DateTime<Utc>| in_tokyo(at.naive_utc()).format("%Y/%m/%d %H:%M").to_string();
+        let at = |at: DateTime<Utc>| in_tokyo(at.naive_utc()).format("%Y/%m/%d %H:%M JST").to_string();
         rows.add_row([line.no.to_string(), line.arrived_at.map(at).unwrap_or_default(), line.target.clone()]);
     }
     print_table(rows);

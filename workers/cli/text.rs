@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::wrap;
 pub(super) use crate::operations::counted;
-use crate::operations::local;
+use crate::operations::{local, zoned};
 
 /// In Asia/Tokyo, to the second.
 pub(super) fn shown(at: DateTime<Utc>) -> String {
-    format!("{} JST", local(at.naive_utc()))
+    zoned(at.naive_utc())
 }
 
 /// Day and time of day on a line each, for narrow columns; `-` for none.

@@ -15,7 +15,7 @@ use crate::{
     domain::wareki::in_tokyo,
     fault::chain,
     mail::{MailMessage, delivery::MailDelivery},
-    text::{counted, local},
+    text::{counted, zoned},
 };
 
 const FAILED: i64 = 100;
@@ -62,7 +62,7 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     let _ = writeln!(text, "{title}: {}\n", state_text(run.state));
     let _ = writeln!(text, "Run       {}", run.id);
     let _ = writeln!(text, "Reason    {} ({})", run.reason, run.actor);
-    let _ = writeln!(text, "Began     {} (Asia/Tokyo)", local(run.created_at));
+    let _ = writeln!(text, "Began     {}", zoned(run.created_at));
     if let Some(finished_at) = run.finished_at {
         let took = finished_at - run.created_at;
         let seconds = took.num_seconds().max(0);
@@ -70,8 +70,8 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
         let rate = counts.done + counts.failed;
         let _ = writeln!(
             text,
-            "Ended     {} (Asia/Tokyo), after {hours}:{minutes:02}:{rest:02}, {} a second",
-            local(finished_at),
+            "Ended     {}, after {hours}:{minutes:02}:{rest:02}, {} a second",
+            zoned(finished_at),
             rate / seconds.max(1)
         );
     }

@@ -84,7 +84,7 @@ pub(super) async fn messages(args: Args, db: &Db) -> Result<ExitCode, Error> {
     let filter = filter(args.selection.clone().into(), db, &args.states.wanted()).await?;
     let messages = dead_letters::list(db, filter, args.page.request()).await?;
     let print_rows = |messages: &[Summary]| {
-        let mut rows = table(["id", "stage, code", "state", "last failed", "group, text"]);
+        let mut rows = table(["id", "stage, code", "state", "last failed\n(JST)", "group, text"]);
         for message in messages {
             let text = cut(&printable(&message.text), TEXT);
             rows.add_row([

@@ -175,7 +175,7 @@ mod tests {
         );
         assert_eq!(
             of(&findings, "workers")[1],
-            (Severity::Warning, "process 7 on a has sent no heartbeat since 2026-12-01T08:00:00+09:00")
+            (Severity::Warning, "process 7 on a has sent no heartbeat since 2026-12-01 08:00:00 JST")
         );
         assert!(of(&findings, "circuit")[0].1.contains("mail.unavailable"));
     }

@@ -6,7 +6,7 @@
 //! The nightly run ([`mod@run`], driven by [`run_driver`]) differs: one at a time, on one instance, with a
 //! lease.
 //!
-//! The zone is always Asia/Tokyo, never that of the host.
+//! The zone of these jobs is Asia/Tokyo and that of the nightly run `schedule.zone`, never that of the host.
 
 pub mod driver;
 pub mod recover;
@@ -44,6 +44,7 @@ pub async fn run(
     schedule: config::Schedule,
     stop: CancellationToken,
 ) {
+    // Reading the configuration has rejected wrong expressions.
     let jobs = [(Job::Resend, &schedule.resend), (Job::Recover, &schedule.recover)];
     let jobs: Vec<(Job, CronSchedule)> = jobs
         .into_iter()

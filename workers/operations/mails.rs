@@ -144,12 +144,7 @@ impl Resolution {
         let mail = identifier::only(found, "mail", "hosho mail list", key, several)?;
         let before = mail.mail.state;
         if !is_allowed(before, outcome.state()) {
-            let after = match outcome {
-                Outcome::Resend => "resend",
-                other => other.state().as_text(),
-            };
-            let before = before.as_text();
-            return Err(Error::conflict(format!("the mail is {before}: it cannot become {after}")));
+            return Err(not_allowed(before));
         }
         if outcome == Outcome::Resend {
             broker::require(out, config)?;
@@ -271,6 +266,19 @@ fn is_allowed(before: State, to: State) -> bool {
         && (before != to || to == State::Pending)
 }
 
+/// The error where [`is_allowed`] is false.
+fn not_allowed(before: State) -> Error {
+    const UNDECIDED: &str = "only an unknown, rejected or pending mail can be resolved";
+    let (why, hint) = match before {
+        State::Accepted => (UNDECIDED, "no action is needed: the mail server has accepted it"),
+        State::Sending => (UNDECIDED, "try again when `hosho mail list` shows another state"),
+        State::Rejected | State::Unknown | State::Pending => {
+            ("it has this outcome already", "give another --outcome")
+        }
+    };
+    Error::conflict(format!("the mail is {}: {why}", before.as_text())).hint(hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +292,12 @@ mod tests {
         }
         for (before, to) in [(Accepted, Pending), (Sending, Accepted), (Rejected, Rejected)] {
             assert!(!is_allowed(before, to), "{before:?} {to:?}");
+            let error = not_allowed(before);
+            assert!(error.message().contains(before.as_text()) && error.advice().is_some(), "{error}");
         }
+        assert_eq!(
+            not_allowed(Accepted).message(),
+            "the mail is accepted: only an unknown, rejected or pending mail can be resolved"
+        );
     }
 }

@@ -13,6 +13,8 @@ use chrono::{LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 use serde::{Deserialize, Serialize};
 
+use crate::text::counted;
+
 /// Slots returned at once at most: more than two years of nights.
 const MAX_SLOTS: usize = 1_000;
 
@@ -62,19 +64,19 @@ pub enum Decision {
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
     #[error(
-        "{0:?} is not a cron expression of six fields, seconds first; \
+        "{expression:?} has {fields}; a cron expression has six fields, seconds first: \
          \"0 30 1 * * *\" is every day at 01:30:00"
     )]
-    Expression(String),
+    Fields { expression: String, fields: String },
+    #[error("{expression:?} is not a cron expression: its {field} cannot be {value:?}")]
+    Value { expression: String, field: &'static str, value: String },
     #[error("{0:?} is not a time zone; use a name such as Asia/Tokyo")]
     Zone(String),
 }
 
 impl CronSchedule {
     pub fn new(expression: &str, zone: &str) -> Result<Self, ScheduleError> {
-        let fields = expression.split_whitespace().count();
-        let schedule = cron::Schedule::from_str(expression).ok().filter(|_| fields == 6);
-        let schedule = schedule.ok_or_else(|| ScheduleError::Expression(expression.to_owned()))?;
+        let schedule = parse(expression)?;
         let zone = Tz::from_str(zone).map_err(|_| ScheduleError::Zone(zone.to_owned()))?;
         Ok(Self { schedule, zone })
     }
@@ -125,6 +127,26 @@ impl CronSchedule {
         };
         Slot { local, due }
     }
+}
+
+fn parse(expression: &str) -> Result<cron::Schedule, ScheduleError> {
+    const NAMES: [&str; 6] = ["second", "minute", "hour", "day of the month", "month", "day of the week"];
+    let expression = expression.to_owned();
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    if fields.len() != NAMES.len() {
+        let fields = counted(fields.len(), "field");
+        return Err(ScheduleError::Fields { expression, fields });
+    }
+    let is_wrong = |place: usize| {
+        let mut alone = ["*"; NAMES.len()];
+        alone[place] = fields[place];
+        cron::Schedule::from_str(&alone.join(" ")).is_err()
+    };
+    cron::Schedule::from_str(&expression).map_err(|_| {
+        let wrong = (0..NAMES.len()).find(|place| is_wrong(*place));
+        let (field, value) = wrong.map_or(("text", &*expression), |place| (NAMES[place], fields[place]));
+        ScheduleError::Value { field, value: value.to_owned(), expression: expression.clone() }
+    })
 }
 
 /// Which of these due slots run, in order.
@@ -234,6 +256,14 @@ mod tests {
         for expression in ["30 1 * * *", "0 30 1 * * * 2026", "never", ""] {
             let problem = CronSchedule::new(expression, "Asia/Tokyo").unwrap_err().to_string();
             assert!(problem.contains("six fields, seconds first"), "{problem}");
+        }
+        for (expression, problem) in [
+            ("99 0 1 * * *", "its second cannot be \"99\""),
+            ("0 0 1 * * 0", "its day of the week cannot be \"0\""),
+            ("0 0 x 13 * *", "its hour cannot be \"x\""),
+        ] {
+            let found = CronSchedule::new(expression, "Asia/Tokyo").unwrap_err().to_string();
+            assert_eq!(found, format!("{expression:?} is not a cron expression: {problem}"));
         }
         assert!(CronSchedule::new("0 30 1 * * *", "Tokyo").unwrap_err().to_string().contains("Asia/Tokyo"));
     }

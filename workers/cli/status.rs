@@ -17,11 +17,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho status 31075-00001M            by 保証契約番号 (full-width is fine)
-  hosho status A-2026-000123 --json    by the upstream's id, or our own
+  hosho status A-2026-000123 --json    by the upstream's id, or hosho's
   hosho status 31075-00001M --out hosho-out
                                        in a folder of `hosho process`")]
 pub(super) struct Args {
-    /// 保証契約番号, the upstream's id of the application, or ours
+    /// 保証契約番号, the upstream's id of the application, or hosho's
     #[arg(value_name = "NUMBER|APPLICATION-ID")]
     key: String,
     /// A folder of `hosho process` instead of database.url

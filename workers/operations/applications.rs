@@ -75,7 +75,7 @@ impl Step {
 /// Failed messages of an application that are returned at most.
 const FAILED: PageRequest = PageRequest { limit: 50, after: None };
 
-/// Finds applications by 保証契約番号 (either width), the upstream's id or our own.
+/// Finds applications by 保証契約番号 (either width), the upstream's id or hosho's.
 pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Error> {
     let normal = GuaranteeNumber::parse(key).map_or_else(|_| key.to_owned(), |number| number.to_string());
     let found = db.call(move |db| {
@@ -94,7 +94,7 @@ pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Er
     })?;
     if found.is_empty() {
         return Err(Error::not_found(format!("there is no application or guarantee {key:?}"))
-            .hint("give a 保証契約番号, the upstream's id of an application, or our own (UUID)"));
+            .hint("give a 保証契約番号, the upstream's id of an application, or hosho's (UUID)"));
     }
     Ok(found)
 }

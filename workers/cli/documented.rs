@@ -89,7 +89,8 @@ fn problem(arguments: &[String], is_prose: bool) -> Option<String> {
             | ErrorKind::MissingSubcommand
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
-    (!(is_prose && is_incomplete)).then(|| error.to_string())
+    let is_known = error.kind() == ErrorKind::DisplayHelp || (is_prose && is_incomplete);
+    (!is_known).then(|| error.to_string())
 }
 
 /// The problems of all commands in a text, and how many commands it has.
@@ -129,7 +130,9 @@ fn finds_commands_that_do_not_exist() {
     for (text, wrong) in [
         ("run `hosho failed replay`, or `hosho failed\nedit --stage` first", 0),
         ("`hosho batch pause|resume|cancel {id} --reason …` and `hosho failed …`", 0),
+        ("run `hosho mail resolve --help`", 0),
         ("run `hosho failed repeat`", 1),
+        ("run `hosho failed repeat --help`", 1),
         ("run `hosho batch pause|repeat|again {id}`", 2),
         ("run `hosho failed edit ID --phase`", 1),
         ("Examples:\n  HOSHO__X=1 hosho status 31075-00001M --json    by number\n", 0),

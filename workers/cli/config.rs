@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Error, output, print, print_json};
-use crate::{app, config::Config, documents::templates::TEMPLATES, stages};
+use crate::{
+    config::Config,
+    operations::configuration::{self, Counts},
+};
 
 /// Check or show the configuration
 #[derive(Debug, clap::Args)]
@@ -36,12 +39,7 @@ enum Sub {
 pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     match args.command {
         Sub::Check { json } => {
-            let data = app::check(config, stages::NAMES)?;
-            let (obligees, branches) = (data.obligees.iter().count(), data.branches.iter().count());
-            let templates = TEMPLATES.len();
-            let counts =
-                serde_json::json!({ "obligees": obligees, "branches": branches, "templates": templates });
-            output(json, &counts, |_| {
+            output(json, &configuration::check(config)?, |Counts { branches, obligees, templates }| {
                 print(format!(
                     "The configuration is valid: {obligees} obligees, {branches} branches, {templates} templates."
                 ));

@@ -29,8 +29,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let mut findings: Vec<Finding> = Vec::new();
-    let database = super::existing(&config).map_err(|error| error.message());
-    doctor::run(&config, database, |found| {
+    doctor::run(&config, |found| {
         if !args.json {
             found.iter().for_each(print_finding);
         }

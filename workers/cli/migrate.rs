@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use hosho_schema::db;
-
-use super::{Error, existing, exit_code, output, print};
-use crate::{app, config::Config, db::Db};
+use super::{Error, exit_code, output, print};
+use crate::{
+    config::Config,
+    operations::migrations::{self, Migrations},
+};
 
 /// Migrate the database to this version
 #[derive(Debug, clap::Args)]
@@ -22,21 +23,14 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    if args.check {
-        existing(&config)?;
-    }
-    let database = Db::new(app::pool(&config)?);
-    let migrated = database.call(move |connection| {
-        let applied = if args.check { Vec::new() } else { db::migrate(connection)? };
-        Ok::<_, db::DbError>((applied, db::pending(connection)?))
-    });
-    let (applied, pending) = migrated.await?;
-    output(args.json, &serde_json::json!({ "applied": applied, "pending": pending }), |_| {
+    let migrations =
+        if args.check { migrations::pending(&config).await? } else { migrations::migrate(&config).await? };
+    output(args.json, &migrations, |Migrations { applied, pending }| {
         applied.iter().map(|name| format!("applied  {name}")).for_each(print);
         pending.iter().map(|name| format!("pending  {name}")).for_each(print);
         if applied.is_empty() && pending.is_empty() {
             print("The tables are up to date.");
         }
     })?;
-    Ok(exit_code(!pending.is_empty()))
+    Ok(exit_code(!migrations.pending.is_empty()))
 }

@@ -35,7 +35,7 @@ mod wrap;
 use std::{
     ffi::OsString,
     io::IsTerminal as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -45,7 +45,10 @@ use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Table, TableS
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{config::Config, operations::Error, telemetry};
+use crate::{
+    operations::{Error, configuration},
+    telemetry,
+};
 
 /// Part of `--help`.
 pub const EXIT_CODES: &str = "\
@@ -155,12 +158,12 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Error {
 
 async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let overrides = match &cli.command {
-        Command::Process(args) => process::embedded(&args.out, args.verbose)?,
+        Command::Process(args) => configuration::embedded(&args.out, args.verbose)?,
         Command::Templates(args) => args.overrides()?,
         Command::Status(status::Args { out, .. })
         | Command::Documents(documents::Args { command: documents::Sub::Verify { out, .. } })
         | Command::Validate(validate::Args { out, .. }) => {
-            out.as_deref().map_or(Ok(Vec::new()), database_of)?
+            out.as_deref().map_or(Ok(Vec::new()), configuration::stored)?
         }
         Command::History(history::Args { database, .. })
         | Command::VerifyChain(verify_chain::Args { database, .. })
@@ -173,10 +176,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         | Command::Doctor(doctor::Args { database, .. }) => database.overrides()?,
         _ => Vec::new(),
     };
-    let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
-        Error::configuration(error)
-            .hint("correct it, then run `hosho config check`; config/default.toml explains every setting")
-    })?;
+    let loaded = configuration::load(cli.config.as_deref(), &overrides)?;
     telemetry::start(&loaded.log.level, loaded.log.format).map_err(|problem| {
         Error::configuration(anyhow::anyhow!(problem).context("configuration"))
             .hint("correct it; config/default.toml explains every setting")
@@ -331,35 +331,6 @@ fn printable_lines(text: &str) -> String {
 fn is_control(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || character.is_control()
-}
-
-/// The settings for a folder of `hosho process`.
-fn database_of(out: &Path) -> Result<Vec<(&'static str, String)>, Error> {
-    let file = out.join("hosho.sqlite");
-    if !file.is_file() {
-        return Err(Error::invalid(format!(
-            "{} is not a folder of `hosho process`: it has no hosho.sqlite",
-            out.display()
-        ))
-        .hint("give the --out folder of `hosho process`"));
-    }
-    Ok(vec![
-        ("database.url", format!("sqlite:{}", file.display())),
-        ("documents.url", format!("file:{}", out.join("documents").display())),
-        ("keys.file", out.join("hosho.keys").display().to_string()),
-    ])
-}
-
-/// Rejects a missing SQLite file: opening would create an empty one.
-fn existing(config: &Config) -> Result<(), Error> {
-    let path = config.database.url.expose().strip_prefix("sqlite:");
-    match path.map(|path| path.strip_prefix("//").unwrap_or(path)) {
-        Some(path) if !Path::new(path).exists() => {
-            Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
-                .hint("correct database.url, or create it with `hosho migrate`"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A table that fits the terminal: no borders, a rule under the head.

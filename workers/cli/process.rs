@@ -49,24 +49,6 @@ pub(super) struct Args {
     pub(super) verbose: bool,
 }
 
-pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Error> {
-    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
-    let mut overrides = vec![
-        ("broker.url", "memory:".to_owned()),
-        ("database.url", format!("sqlite:{out}/hosho.sqlite")),
-        ("documents.url", format!("file:{out}/documents")),
-        ("keys.file", format!("{out}/hosho.keys")),
-        ("keys.create", "true".to_owned()),
-        ("mail.transport", "folder".to_owned()),
-        ("mail.folder", format!("{out}/mail")),
-    ];
-    if !verbose {
-        // Not only errors: with a full disk the stages wait, and the reason is a warning.
-        overrides.push(("log.level", "warn".to_owned()));
-    }
-    Ok(overrides)
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let records = input::read(&args.files)?;
     let bar = progress_bar(records.len() as u64, "answers and guarantees");

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use hosho_schema::models::failed_message::{Filter, State};
 
-use super::{Error, existing, print, remark_beside};
+use super::{Error, print, remark_beside};
+pub(super) use crate::operations::database::{open_configured, open_database};
 use crate::{
-    app,
     audit::Operation,
     clock::Clock,
-    config::Config,
     db::Db,
     operations::{
         Cursor, Page, PageRequest,
+        configuration::{self, Overrides},
         dead_letters::{Resolved, Selection},
     },
 };
@@ -26,44 +26,8 @@ pub(super) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        let Some(out) = &self.out else { return Ok(Vec::new()) };
-        super::database_of(out)?;
-        let mut overrides = super::process::embedded(out, false)?;
-        // A new key ring would hide that everything sealed with the old one is lost.
-        overrides.push(("keys.create", "false".to_owned()));
-        Ok(overrides)
-    }
-}
-
-/// As [`existing`], for a command with `--out`.
-pub(super) fn existing_or_folder(config: &Config) -> Result<(), Error> {
-    let hint = "correct database.url, or name a folder of `hosho process` with --out";
-    existing(config).map_err(|error| error.hint(hint))
-}
-
-/// Opens the database of a command with `--out`.
-/// It must exist and be up to date.
-pub(super) async fn open_database(config: &Config) -> Result<Db, Error> {
-    existing_or_folder(config)?;
-    let hint =
-        "start the database server, correct database.url, or name a folder of `hosho process` with --out";
-    open(config, hint).await
-}
-
-/// As [`open_database`], for a command without `--out`.
-pub(super) async fn open_configured(config: &Config) -> Result<Db, Error> {
-    existing(config)?;
-    open(config, "start the database server or correct database.url, then run `hosho doctor`").await
-}
-
-async fn open(config: &Config, hint: &str) -> Result<Db, Error> {
-    let db = Db::new(app::pool(config)?);
-    let pending = db.call(hosho_schema::db::pending).await;
-    let pending = pending.map_err(|error| Error::unavailable(error).hint(hint))?;
-    match pending.first() {
-        None => Ok(db),
-        Some(first) => Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into()),
+    pub(super) fn overrides(&self) -> Result<Overrides, Error> {
+        self.out.as_deref().map_or(Ok(Vec::new()), configuration::reopened)
     }
 }
 

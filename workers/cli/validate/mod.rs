@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use chrono::NaiveDate;
 
 use self::{output::Report, text::Language};
-use super::{Error, remark_beside, remark_error, selection::existing_or_folder};
+use super::{Error, remark_beside, remark_error};
 use crate::{
     config::Config,
     domain::wareki,
@@ -99,9 +99,6 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 
 fn check(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let database = args.database || args.out.is_some();
-    if database {
-        existing_or_folder(config)?;
-    }
     let mut checker = Checker::open(config, args.on, database)?;
     let format = if args.json { Format::Json } else { args.format };
     let mut report = Report::new(format, args.lang, args.verbose);

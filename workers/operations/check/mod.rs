@@ -34,7 +34,7 @@ use self::{
     places::Places,
 };
 use super::{
-    Error, counted,
+    Error, counted, database,
     input::{self, Piece, Position},
 };
 use crate::{app, clock::Clock, config::Config, domain::wareki};
@@ -134,6 +134,9 @@ pub struct Checker {
 impl Checker {
     /// As of `on`, or today in Tokyo; with `database` also against stored applications.
     pub fn open(config: &Config, on: Option<NaiveDate>, database: bool) -> Result<Self, Error> {
+        if database {
+            database::existing_or_folder(config)?;
+        }
         let today = on.unwrap_or_else(|| wareki::in_tokyo(Clock::system().now()).date_naive());
         let judge = Judge {
             data: app::data(config)?,

@@ -57,16 +57,16 @@ impl Finding {
     }
 }
 
-/// Runs every check. `database`: why it cannot be opened, if known to be missing.
-/// `found` receives the findings of each check as soon as it ends.
-pub async fn run(config: &Config, database: Result<(), String>, mut found: impl FnMut(Vec<Finding>)) {
+/// Runs every check; `found` receives the findings of each as soon as it ends.
+pub async fn run(config: &Config, mut found: impl FnMut(Vec<Finding>)) {
     found(vec![reference::obligees(config)]);
     found(vec![reference::fonts(config)]);
     found(vec![reference::templates(config)]);
     found(vec![documents::check(config).await]);
     found(vec![mail::check(config).await]);
     let clock = Clock::system();
-    let db = database.and_then(|()| app::pool(config).map_err(|error| chain(&error))).map(Db::new);
+    let existing = super::database::existing_or_folder(config).map_err(|error| error.message());
+    let db = existing.and_then(|()| app::pool(config).map_err(|error| chain(&error))).map(Db::new);
     let rows = match db {
         Ok(db) => {
             let (findings, rows) = database::check(&db, config, &clock).await;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Error, exit_code, output, print_text};
-use crate::{app, broker::BrokerError, config::Config, operations::ErrorKind, stages};
+use crate::{config::Config, operations::topology};
 
 /// Check or declare the exchanges and queues of RabbitMQ
 #[derive(Debug, clap::Args)]
@@ -33,22 +33,10 @@ struct ReportArgs {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let client = app::broker_client(&config, stages::NAMES)?;
-    if client.in_process() {
-        return Err(Error::invalid("broker.url is memory: it has no topology")
-            .hint("set HOSHO__BROKER__URL=amqp://…"));
-    }
-    let (result, json) = match args.command {
-        Sub::Check(ReportArgs { json }) => (client.check_topology().await, json),
-        Sub::Apply(ReportArgs { json }) => (client.apply_topology().await, json),
+    let (report, json) = match args.command {
+        Sub::Check(ReportArgs { json }) => (topology::check(&config).await?, json),
+        Sub::Apply(ReportArgs { json }) => (topology::apply(&config).await?, json),
     };
-    client.broker().close().await;
-    let report = result.map_err(|error| match error {
-        BrokerError::Topology(_) => Error::new(ErrorKind::Conflict, error).hint(
-            "drain the queue, delete it, and run `hosho topology apply`: its settings cannot be changed",
-        ),
-        error => error.into(),
-    })?;
     output(json, &report, |report| print_text(report.to_string()))?;
     Ok(exit_code(!report.is_good()))
 }

@@ -27,6 +27,7 @@ pub mod replays;
 pub mod runs;
 pub mod stages;
 pub mod time;
+pub mod topology;
 pub mod verify_chain;
 pub mod verify_documents;
 

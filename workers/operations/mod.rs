@@ -21,6 +21,7 @@ pub mod input;
 pub mod intake;
 pub mod mails;
 pub mod migrations;
+pub mod obligees;
 mod page;
 pub mod recover;
 pub mod replays;

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use hosho_schema::money::{Ratio, Yen};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Limits;
 
@@ -22,6 +22,16 @@ impl fmt::Display for LimitValue {
         match self {
             Self::Ratio(ratio) => ratio.fmt(f),
             Self::Yen(yen) => yen.fmt(f),
+        }
+    }
+}
+
+/// Writes `"45%"` or `10000`.
+impl Serialize for LimitValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Ratio(ratio) => serializer.collect_str(ratio),
+            Self::Yen(yen) => serializer.serialize_i64(yen.0),
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod recover;
 pub mod replays;
 pub mod runs;
 pub mod stages;
+pub mod templates;
 pub mod time;
 pub mod topology;
 pub mod verify_chain;

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
     db::{Connection, DbError},
     models::{
-        audit, guarantee,
+        audit,
         job_run::{self, Begun, Run, State},
         run_item::{self, Counts, Failed},
     },
@@ -120,11 +120,7 @@ pub async fn with_numbers(db: &Db, numbers: &[String]) -> Result<Selection, Erro
     }
     let numbers = guarantees::parse_numbers(numbers)?;
     db.call(move |db| {
-        let named: Vec<&str> = numbers.iter().map(String::as_str).collect();
-        let rows = guarantee::by_numbers(db, &named)?;
-        if let Some((number, _)) = named.iter().zip(rows).find(|(_, row)| row.is_none()) {
-            return Err(Error::not_found(format!("there is no guarantee {number}")));
-        }
+        guarantees::by_numbers(db, &numbers)?;
         Ok(Selection::Numbers { numbers })
     })
     .await

@@ -57,7 +57,7 @@ test: cargo
 	.ci/step 'dependencies (cargo-deny, one build of each)' bash -c '.ci/deny && .ci/compiled-once'
 	.ci/step 'build, with lints and documentation' env $(TEST_BUILD) >$(TEST_PROGRAMS)
 	.ci/step 'unit tests' bash -euc 'programs=$$(.ci/executables lib <$(TEST_PROGRAMS)); for program in $$programs; do $$program; done'
-	.ci/step 'integration tests' bash -euc 'program=$$(.ci/executables it <$(TEST_PROGRAMS)); $$program --test-threads=6'
+	.ci/step 'integration tests' bash -euc 'program=$$(.ci/executables it <$(TEST_PROGRAMS)); $$program --test-threads=9'
 	@.ci/step --report
 
 # The shipped program; the tests that drive it are not optimised.

@@ -39,7 +39,8 @@ demo: cargo
 # What drives servers for minutes is not optimised for the tests: optimising takes longer than it saves. Drawing and dependencies are;
 # the latter are shared with the demonstration. `make soak` drills the program as it is shipped.
 export PROPTEST_RNG_SEED ?= 20261130
-NOT_OPTIMISED := $(foreach crate,hosho hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
+NOT_OPTIMISED := --config profile.release.debug=false \
+    $(foreach crate,hosho hosho-pdfa hosho-schema,--config profile.release.package.$(crate).opt-level=0)
 # The first variable is what `cargo clippy -- -D warnings` sets; where it changes, cargo builds again.
 TEST_BUILD := CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc \
     cargo test --release --locked $(NOT_OPTIMISED) --workspace --all-targets --no-run --message-format=json-render-diagnostics

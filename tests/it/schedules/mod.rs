@@ -197,7 +197,7 @@ async fn work(first: u64, thread: u64, threads: u64, count: u64, failed: &Atomic
 #[test]
 fn loses_and_doubles_nothing_in_random_schedules() {
     let first = seed();
-    let count: u64 = setting("SCHEDULES").unwrap_or(300);
+    let count: u64 = setting("SCHEDULES").unwrap_or(200);
     let began = Instant::now();
     let failed = AtomicBool::new(false);
     let threads = std::thread::available_parallelism()

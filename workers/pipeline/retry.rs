@@ -56,7 +56,7 @@ impl ConsumerTask {
                     fault.code = fault.reason.code(),
                     error = fault.text,
                     delivery.attempt = history.attempts,
-                    "Message failed permanently; dead letter published"
+                    "Message dead-lettered"
                 );
                 Destination::Dead(stage)
             }

@@ -1,4 +1,4 @@
-//! Messages that failed permanently (dead letters) and their states.
+//! Dead letters and their states.
 //!
 //! ```text
 //! ──record──▶ failed ──select──▶ replaying ──resolve──▶ resolved

@@ -25,7 +25,7 @@ fn stores_dead_letters_after_a_database_outage() {
     // An undecodable body becomes a dead letter without the database.
     postgres.stop();
     publish(5, 45);
-    env.until_logged("Message failed permanently; dead letter published", 45);
+    env.until_logged("Message dead-lettered", 45);
     eventually("the queue of the stage to be empty", LIMIT, || {
         (env.depths()["stage.validate"] == 0).then_some(())
     });

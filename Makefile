@@ -11,7 +11,7 @@ HOSHO := $(or $(CARGO_TARGET_DIR),target)/release/hosho
 # To build, and fonts that hold every character a Japanese name may need (the second has 𠮷 and 槗).
 FOR_DEMO := cc=build-essential pkg-config=pkg-config libpq-dev fonts-ipaexfont fonts-vlgothic
 # Servers for tests (private instances are started, the system's are not), readers of what came out, and fonts of all kinds.
-FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika python3-venv git=git openssl=openssl pdftotext=poppler-utils qpdf=qpdf zbarimg=zbar-tools \
+FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika python3-venv curl=curl git=git openssl=openssl pdftotext=poppler-utils qpdf=qpdf zbarimg=zbar-tools \
     fonts-noto-cjk fonts-morisawa-bizud-gothic fonts-morisawa-bizud-mincho
 
 .PHONY: help
@@ -56,6 +56,7 @@ test: cargo
 	.ci/step 'format of tests/fuzz' cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	.ci/step 'source text (hosho-tidy)' cargo test --locked -p hosho-tidy
 	.ci/step 'dependencies (cargo-deny, one build of each)' bash -c '.ci/deny && .ci/compiled-once'
+	.ci/step 'S3 servers' .ci/s3-servers
 	.ci/step 'build, with lints and documentation' env $(TEST_BUILD) >$(TEST_PROGRAMS)
 	.ci/step 'unit tests' bash -euc 'programs=$$(.ci/executables lib <$(TEST_PROGRAMS)); for program in $$programs; do $$program; done'
 	.ci/step 'integration tests' bash -euc 'program=$$(.ci/executables it <$(TEST_PROGRAMS)); $$program --test-threads=9'

@@ -3,13 +3,17 @@
 //! their URLs.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use hosho_schema::db::{self, DbError, Pool};
+use hosho_schema::{
+    db::{self, DbError, Pool},
+    models::document_store,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +27,10 @@ use crate::{
     config::{self, Config, MailTransport},
     db::Db,
     documents::{
-        check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
+        check,
+        renderer::DocumentRenderer,
+        revision::RevisionRenderer,
+        store::{self, BucketCredentials, DocumentStore, StoreSettings},
         templates::Templates,
     },
     fault::{Fault, Reason},
@@ -107,7 +114,8 @@ impl App {
         let renderer = Arc::new(checked_renderer(config)?);
         let keys = Arc::new(keys(&config.keys)?);
         let mailer = mailer(&config.mail)?;
-        let documents = documents(config)?;
+        let clock = Clock::system();
+        let documents = documents(config, &keys, &clock)?;
         let db = Db::new(pool(config)?);
         for (name, file, sha256) in renderer.fonts().loaded() {
             tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
@@ -118,7 +126,6 @@ impl App {
             obligees = data.obligees.iter().count(),
             "Configuration loaded"
         );
-        let clock = Clock::system();
         let mail_delivery = MailDelivery {
             mailer,
             from: Sender {
@@ -181,6 +188,11 @@ impl App {
             .map_or(Ok(()), |first| Err(AppError::Unmigrated { count: pending.len(), first: first.clone() }))
     }
 
+    /// Fails unless the document store is the one that the database names.
+    pub async fn identify_store(&self) -> Result<(), AppError> {
+        identify_store(&self.db, &self.documents).await
+    }
+
     /// Runs database work on a blocking thread.
     pub async fn with_database<T: Send + 'static>(
         &self,
@@ -202,7 +214,7 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
         mailer(&config.mail)?;
     }
     broker_client(config, stages)?;
-    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    store_settings(&config.documents)?;
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Ok(data)
 }
@@ -263,9 +275,51 @@ pub fn pool(config: &Config) -> Result<Pool, AppError> {
         .map_err(unavailable("cannot open the database"))
 }
 
-pub fn documents(config: &Config) -> Result<DocumentStore, AppError> {
-    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
-    DocumentStore::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
+pub fn documents(config: &Config, keys: &Arc<KeyRing>, clock: &Clock) -> Result<DocumentStore, AppError> {
+    DocumentStore::open(&store_settings(&config.documents)?, Arc::clone(keys), clock)
+        .map_err(unavailable("cannot open the document store"))
+}
+
+/// Fails unless the document store is the one that the database names.
+/// Records the first one.
+pub async fn identify_store(db: &Db, documents: &DocumentStore) -> Result<(), AppError> {
+    let known = known_stores(db).await?;
+    let identity = documents.identify(&known).await;
+    let identity = identity.map_err(unavailable("cannot use the document store"))?;
+    let kind = documents.kind();
+    if !known.contains_key(kind) {
+        let inserted = db.call(move |db| document_store::insert_new(db, kind, &identity)).await;
+        inserted.map_err(unavailable("cannot store the identity of the document store"))?;
+    }
+    Ok(())
+}
+
+/// As [`identify_store`], for what only reads: creates and records nothing.
+pub async fn check_store(db: &Db, documents: &DocumentStore) -> Result<(), AppError> {
+    let known = known_stores(db).await?;
+    documents.check_identity(&known).await.map_err(unavailable("cannot use the document store"))
+}
+
+async fn known_stores(db: &Db) -> Result<BTreeMap<String, String>, AppError> {
+    let known = db.call(document_store::identities).await;
+    known.map_err(unavailable("cannot read the identity of the document store"))
+}
+
+pub fn store_settings(documents: &config::Documents) -> Result<StoreSettings, AppError> {
+    store::check_urls(&documents.url, None).map_err(configuration("documents.url is not valid"))?;
+    store::check_urls(&documents.url, documents.previous_url.as_deref())
+        .map_err(configuration("documents.previous_url is not valid"))?;
+    let credentials = match (&documents.access_key_id, &documents.secret_access_key) {
+        (Some(id), Some(secret)) => {
+            Some(BucketCredentials { access_key_id: id.clone(), secret_access_key: secret.clone() })
+        }
+        _ => None,
+    };
+    Ok(StoreSettings {
+        url: documents.url.clone(),
+        previous_url: documents.previous_url.clone(),
+        credentials,
+    })
 }
 
 fn templates(config: &Config) -> Result<Templates, AppError> {

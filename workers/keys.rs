@@ -35,13 +35,20 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use hosho_schema::models::chain_head::ChainHead;
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 pub const ALPHABET: &[u8; 33] = b"37CDEFGHJKLMNPQRTWXYabdefghmnrstu";
 
 pub const KEY_LENGTH: usize = 12;
 
 const NONCE_LENGTH: usize = 24;
+
+/// Sealed documents have a multiple of this many bytes.
+/// The exact length of a compressed document would rule out some guesses of its key.
+const PADDED_TO: usize = 4096;
+
+/// Zeros follow.
+const END_OF_DOCUMENT: u8 = 0x80;
 
 /// Never holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +72,9 @@ pub enum KeyError {
     /// The bytes were changed, or not sealed with this data key for this guarantee.
     #[error("a sealed authentication key does not open with data key {data_key_id}")]
     Open { data_key_id: String },
+    /// The bytes were sealed for another document, or were changed.
+    #[error("a sealed document does not open with data key {data_key_id}")]
+    OpenDocument { data_key_id: String },
     #[error("not an authentication key: {KEY_LENGTH} characters A-Z, a-z and 0-9 are expected")]
     Malformed,
 }
@@ -221,16 +231,64 @@ impl KeyRing {
         bytes: &[u8],
         guarantee: &str,
     ) -> Result<AuthenticationKey, KeyError> {
-        let data_key = std::iter::once(&self.active)
-            .chain(&self.older)
-            .find(|key| key.id == data_key_id)
-            .ok_or_else(|| KeyError::UnknownDataKey { data_key_id: data_key_id.to_owned() })?;
+        let data_key = self.data_key(data_key_id)?;
         let refused = || KeyError::Open { data_key_id: data_key_id.to_owned() };
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_LENGTH>().ok_or_else(refused)?;
         let aad = associated(guarantee, data_key_id);
         let opened = data_key.cipher().decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad });
         let opened = Zeroizing::new(opened.map_err(|_| refused())?);
         AuthenticationKey::parse(std::str::from_utf8(&opened).map_err(|_| refused())?)
+    }
+
+    /// Seals a document that holds an authentication key.
+    /// The sealing key is derived from the active data key.
+    pub fn seal_document(
+        &self,
+        bytes: &[u8],
+        guarantee: &str,
+        revision: i64,
+        kind: &str,
+    ) -> Result<Sealed, KeyError> {
+        let mut nonce = [0_u8; NONCE_LENGTH];
+        getrandom::fill(&mut nonce).map_err(KeyError::Random)?;
+        let aad = associated_document(guarantee, revision, kind, &self.active.id);
+        let padded_length = (bytes.len() + 1).next_multiple_of(PADDED_TO);
+        let mut padded = Zeroizing::new(Vec::with_capacity(padded_length));
+        padded.extend_from_slice(bytes);
+        padded.push(END_OF_DOCUMENT);
+        padded.resize(padded_length, 0);
+        let payload = Payload { msg: &padded, aad: &aad };
+        let cipher = self.active.document_cipher();
+        let ciphertext = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Seal)?;
+        Ok(Sealed { data_key_id: self.active.id.clone(), bytes: [nonce.as_slice(), &ciphertext].concat() })
+    }
+
+    pub fn open_document(
+        &self,
+        data_key_id: &str,
+        bytes: &[u8],
+        guarantee: &str,
+        revision: i64,
+        kind: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let cipher = self.data_key(data_key_id)?.document_cipher();
+        let refused = || KeyError::OpenDocument { data_key_id: data_key_id.to_owned() };
+        let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_LENGTH>().ok_or_else(refused)?;
+        let aad = associated_document(guarantee, revision, kind, data_key_id);
+        let opened = cipher.decrypt(&XNonce::from(*nonce), Payload { msg: ciphertext, aad: &aad });
+        let mut opened = Zeroizing::new(opened.map_err(|_| refused())?);
+        let end = opened.iter().rposition(|byte| *byte != 0).ok_or_else(refused)?;
+        if opened[end] != END_OF_DOCUMENT {
+            return Err(refused());
+        }
+        opened.truncate(end);
+        Ok(opened)
+    }
+
+    /// The keyed hash of a document that holds a key, from the SHA-256 of its bytes.
+    /// No guarantee number is `document`, so that it is never the hash of a key.
+    pub fn document_hash(&self, sha256: &str) -> String {
+        self.keyed_hash(&["document", sha256])
     }
 
     /// HMAC-SHA256 over `number ‖ 0 ‖ key`, 64 lower-case hexadecimal digits.
@@ -248,10 +306,7 @@ impl KeyRing {
 
     /// HMAC-SHA256 over texts with a zero between them, as 64 lower-case hex digits.
     fn keyed_hash(&self, parts: &[&str]) -> String {
-        // HMAC fills a key that is shorter than its block with zeros.
-        let mut block = Zeroizing::new([0_u8; 64]);
-        block[..32].copy_from_slice(self.lookup.as_ref());
-        let mut mac = Hmac::<Sha256>::new(&(*block).into());
+        let mut mac = keyed(&self.lookup);
         for (place, part) in parts.iter().enumerate() {
             if place > 0 {
                 mac.update(&[0]);
@@ -261,6 +316,13 @@ impl KeyRing {
         let mut hash = String::with_capacity(64);
         encode(&mac.finalize().into_bytes(), &mut hash);
         hash
+    }
+
+    fn data_key(&self, id: &str) -> Result<&DataKey, KeyError> {
+        std::iter::once(&self.active)
+            .chain(&self.older)
+            .find(|key| key.id == id)
+            .ok_or_else(|| KeyError::UnknownDataKey { data_key_id: id.to_owned() })
     }
 
     pub fn active_id(&self) -> &str {
@@ -277,6 +339,31 @@ impl DataKey {
     fn cipher(&self) -> XChaCha20Poly1305 {
         XChaCha20Poly1305::new(&Key::from(*self.secret))
     }
+
+    /// Under a key for documents: HMAC-SHA256 of the purpose under the data key.
+    /// The data key itself seals authentication keys only.
+    fn document_cipher(&self) -> XChaCha20Poly1305 {
+        let mut mac = keyed(&self.secret);
+        mac.update(b"hosho document v1");
+        let mut derived = mac.finalize().into_bytes();
+        let cipher = XChaCha20Poly1305::new(&Key::from(<[u8; 32]>::from(derived)));
+        derived.as_mut_slice().zeroize();
+        cipher
+    }
+}
+
+/// HMAC-SHA256 under a secret.
+/// HMAC fills a key that is shorter than its block with zeros.
+fn keyed(secret: &Secret) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0_u8; 64]);
+    block[..32].copy_from_slice(secret.as_ref());
+    Hmac::new(&(*block).into())
+}
+
+fn associated_document(guarantee: &str, revision: i64, kind: &str, data_key_id: &str) -> Vec<u8> {
+    let revision = revision.to_string();
+    let parts = ["hosho document v1", guarantee, revision.as_str(), kind, data_key_id].map(str::as_bytes);
+    parts.join(&0)
 }
 
 /// What a sealed key is bound to.
@@ -323,6 +410,8 @@ fn create(path: &Path, nonce: u64, content: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use sha2::Digest as _;
 
     use super::*;
 
@@ -376,6 +465,61 @@ mod tests {
             changed[index] ^= 1;
             assert!(matches!(refused("k1", &changed, "guarantee-1"), KeyError::Open { .. }));
         }
+    }
+
+    #[test]
+    fn sealed_document_opens_for_its_revision_only() {
+        let before = ring(&format!("k1 {A}\nlookup {B}"));
+        let pdf = b"%PDF-1.7 with a key";
+        let Sealed { data_key_id, bytes } = before.seal_document(pdf, "g", 1, "notice").unwrap();
+        assert!(!bytes.windows(4).any(|window| window == b"%PDF"));
+        assert_ne!(before.seal_document(pdf, "g", 1, "notice").unwrap().bytes, bytes);
+        let rotated = ring(&format!("k2 {B}\nk1 {A}\nlookup {B}"));
+        for ring in [&before, &rotated] {
+            assert_eq!(**ring.open_document(&data_key_id, &bytes, "g", 1, "notice").unwrap(), *pdf);
+        }
+        let refused = |ring: &KeyRing, id, bytes: &[u8], guarantee, revision, kind| {
+            ring.open_document(id, bytes, guarantee, revision, kind).err().unwrap()
+        };
+        for (guarantee, revision, kind) in [("h", 1, "notice"), ("g", 2, "notice"), ("g", 1, "certificate")] {
+            let error = refused(&before, "k1", &bytes, guarantee, revision, kind);
+            assert!(matches!(error, KeyError::OpenDocument { .. }), "{error}");
+        }
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1;
+            let error = refused(&before, "k1", &changed, "g", 1, "notice");
+            assert!(matches!(error, KeyError::OpenDocument { .. }), "{index}");
+        }
+        let unknown = refused(&ring(&format!("k2 {A}\nlookup {B}")), "k1", &bytes, "g", 1, "notice");
+        assert!(matches!(unknown, KeyError::UnknownDataKey { .. }));
+        // The same bytes under the id of another key: the id is bound too.
+        let renamed = ring(&format!("k3 {A}\nlookup {B}"));
+        assert!(renamed.open_document("k3", &bytes, "g", 1, "notice").is_err());
+        // Nor does the key of documents open keys.
+        assert!(before.open("k1", &bytes, "g").is_err());
+    }
+
+    #[test]
+    fn sealed_length_hides_that_of_the_document() {
+        let ring = ring(&format!("k1 {A}\nlookup {B}"));
+        let sealed = |bytes: &[u8]| ring.seal_document(bytes, "g", 1, "notice").unwrap();
+        let lengths: BTreeSet<usize> =
+            (0..4096).map(|length| sealed(&vec![b'a'; length]).bytes.len()).collect();
+        assert_eq!(lengths.len(), 1, "{lengths:?}");
+        for bytes in [&b""[..], b"\x80", b"%PDF\0\0", &[0; 4095], &[0x80; 4096], &[b'a'; 9000]] {
+            let Sealed { data_key_id, bytes: body } = sealed(bytes);
+            assert_eq!(**ring.open_document(&data_key_id, &body, "g", 1, "notice").unwrap(), *bytes);
+        }
+    }
+
+    #[test]
+    fn hash_of_a_document_needs_the_ring() {
+        let sha256 = hex::encode(Sha256::digest(b"%PDF-1.7 with a key"));
+        let (one, other) = (ring(&format!("k1 {A}\nlookup {B}")), ring(&format!("k1 {A}\nlookup {A}")));
+        assert_ne!(one.document_hash(&sha256), sha256);
+        assert_ne!(one.document_hash(&sha256), other.document_hash(&sha256));
+        assert_eq!(one.document_hash(&sha256), ring(&format!("k2 {A}\nlookup {B}")).document_hash(&sha256));
     }
 
     #[test]

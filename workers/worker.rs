@@ -81,6 +81,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     let stop = stop_on_signal()?;
     let app = Arc::new(App::open(config, stop.clone())?);
     app.require_migrated().await?;
+    app.identify_store().await?;
     if stop.run_until_cancelled(connect(&client)).await.is_none() {
         return Ok(Ended::Drained);
     }
@@ -100,6 +101,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     tasks.spawn(heartbeat.run(app.db.clone(), stop.clone()));
     tasks.spawn(run_driver(config, &app, Arc::clone(&broker), stop.clone(), true)?.run());
     tasks.spawn(jobs::run(Arc::clone(&app), Arc::clone(&broker), config.schedule.clone(), stop.clone()));
+    tasks.spawn(jobs::reclaim::run(Arc::clone(&app), config.schedule.reclaim.clone(), stop.clone()));
     let names = if only.is_empty() { "all".to_owned() } else { only.join(" ") };
     info!(stages = names, concurrency, "Workers started");
 
@@ -127,6 +129,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
         return Ok(Ended::TimedOut);
     }
     app.mail_delivery.mailer.close().await;
+    app.documents.close().await;
     info!("Workers stopped");
     Ok(Ended::Drained)
 }
@@ -154,6 +157,7 @@ impl Embedded {
         let stop = CancellationToken::new();
         let app = Arc::new(App::open(config, stop.clone())?);
         app.migrate().await?;
+        app.identify_store().await?;
         let memory = Memory::new(stages::NAMES);
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
         cancel_on_signal(stop.clone())?;
@@ -190,6 +194,7 @@ impl Embedded {
     pub async fn end(mut self) -> Arc<App> {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.app.documents.close().await;
         self.app
     }
 }

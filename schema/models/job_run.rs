@@ -7,6 +7,7 @@
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 
+use super::chunks;
 use super::lease::leased;
 use super::outbox::{self, Outbound};
 use super::run_item;
@@ -162,6 +163,17 @@ pub fn cancelled(db: &mut Connection, job: &str, since: NaiveDateTime) -> Result
             .order(job_run::created_at)
             .select(Run::as_select())
             .load(c)
+    })
+}
+
+/// Which of these runs are over.
+pub fn finished(db: &mut Connection, ids: &[&str]) -> Result<Vec<String>> {
+    chunks::load!(db, "read runs", c, ids => {
+        job_run::table
+            .filter(job_run::id.eq_any(ids))
+            .filter(job_run::finished_at.is_not_null())
+            .select(job_run::id)
+            .load::<String>(c)
     })
 }
 

@@ -21,6 +21,7 @@ pub mod chain_head;
 pub mod change;
 pub(crate) mod chunks;
 pub mod document;
+pub mod document_store;
 pub mod failed_message;
 pub mod failure_note;
 pub mod guarantee;
@@ -114,6 +115,7 @@ pub fn counts(db: &mut Connection) -> Result<Vec<(&'static str, i64)>> {
         revision,
         authentication_key,
         document,
+        document_store,
         mail,
         requeued,
         replay,

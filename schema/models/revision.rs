@@ -105,6 +105,11 @@ pub fn insert(db: &mut Connection, rows: &[Revision]) -> Result<()> {
 /// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
 pub fn by_keys(db: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<Option<(Revision, Guarantee)>>> {
     let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::revision(guarantee, *revision)).collect();
+    by_ids(db, &ids)
+}
+
+/// Revisions with their guarantees, in the order of the ids.
+pub fn by_ids(db: &mut Connection, ids: &[String]) -> Result<Vec<Option<(Revision, Guarantee)>>> {
     let rows: Vec<(Revision, Guarantee)> = chunks::load!(db, "read revisions", c, ids => {
         revision::table
             .inner_join(guarantee::table)
@@ -112,7 +117,7 @@ pub fn by_keys(db: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<Option<(
             .select((Revision::as_select(), Guarantee::as_select()))
             .load(c)
     })?;
-    Ok(aligned(&ids, rows, |row| &row.0.id))
+    Ok(aligned(ids, rows, |row| &row.0.id))
 }
 
 pub fn by_guarantees(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Revision>>> {

@@ -100,12 +100,14 @@ diesel::table! {
     document (revision_id, kind, run_id) {
         revision_id -> Text,
         kind -> Text,
-        location -> Text,
+        segment -> Text,
         sha256 -> Text,
         size -> BigInt,
         identity -> Text,
         stored_at -> Timestamp,
         run_id -> Text,
+        position -> BigInt,
+        length -> BigInt,
     }
 }
 
@@ -256,6 +258,13 @@ diesel::table! {
         open_since -> Nullable<Timestamp>,
         next_probe -> Nullable<Timestamp>,
         waiting -> Text,
+    }
+}
+
+diesel::table! {
+    document_store (kind) {
+        kind -> Text,
+        identity -> Text,
     }
 }
 

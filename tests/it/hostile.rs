@@ -497,7 +497,7 @@ fn prints_names_that_look_like_markup() {
 
     let status = env.status_of("MARKUP");
     let revision = &status.guarantees[0].revisions[0];
-    let [certificate, notice] = [0, 1].map(|index| env.pdf_text(&revision.documents[index].location));
+    let [certificate, notice] = [0, 1].map(|index| env.pdf_text(&revision.documents[index]));
     for (what, text) in [("certificate", &certificate), ("notice", &notice)] {
         for name in [works, company] {
             assert!(text.contains(&squeezed(name)), "{name} is not in the {what}: {text}");

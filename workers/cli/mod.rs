@@ -160,9 +160,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let overrides = match &cli.command {
         Command::Process(args) => configuration::embedded(&args.out, args.verbose)?,
         Command::Templates(args) => args.overrides()?,
-        Command::Status(status::Args { out, .. })
-        | Command::Documents(documents::Args { command: documents::Sub::Verify { out, .. } })
-        | Command::Validate(validate::Args { out, .. }) => {
+        Command::Status(status::Args { out, .. }) | Command::Validate(validate::Args { out, .. }) => {
             out.as_deref().map_or(Ok(Vec::new()), configuration::stored)?
         }
         Command::History(history::Args { database, .. })
@@ -172,6 +170,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         | Command::Failed(failed::Args { database, .. })
         | Command::Replay(replay::Args { database, .. })
         | Command::Mail(mail::Args { database, .. })
+        | Command::Documents(documents::Args { database, .. })
         | Command::Audit(audit::Args { database, .. })
         | Command::Doctor(doctor::Args { database, .. }) => database.overrides()?,
         _ => Vec::new(),

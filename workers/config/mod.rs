@@ -85,6 +85,10 @@ impl Config {
         if let Some(text) = secret_file("database.url_file", self.database.url_file.as_deref())? {
             self.database.url = SecretUrl::new(text);
         }
+        let file = self.documents.secret_access_key_file.as_deref();
+        if let Some(text) = secret_file("documents.secret_access_key_file", file)? {
+            self.documents.secret_access_key = Some(Secret::new(text));
+        }
         if let Some(text) = secret_file("mail.password_file", self.mail.password_file.as_deref())? {
             self.mail.password = Some(Secret::new(text));
         }
@@ -96,7 +100,7 @@ impl Config {
             let wrong = || ConfigError::Value { key: key.to_owned(), problem: problem.to_owned() };
             if holds { Ok(()) } else { Err(wrong()) }
         };
-        let Self { work, database, mail, schedule, batch, registry, .. } = self;
+        let Self { work, database, documents, mail, schedule, batch, registry, .. } = self;
         require(work.batch > 0, "work.batch", "must be at least 1")?;
         require(work.concurrency > 0, "work.concurrency", "must be at least 1")?;
         require(
@@ -115,6 +119,7 @@ impl Config {
             ("schedule.reissue", &schedule.reissue, "UTC"),
             ("schedule.resend", &schedule.resend, "UTC"),
             ("schedule.recover", &schedule.recover, "UTC"),
+            ("schedule.reclaim", &schedule.reclaim, "UTC"),
         ] {
             if let Err(problem) = CronSchedule::new(expression, zone) {
                 require(false, key, &problem.to_string())?;
@@ -137,6 +142,11 @@ impl Config {
             mail.transport != MailTransport::Smtp || work.mail_orphan_seconds > longest,
             "work.mail_orphan_seconds",
             "must be more than mail.timeout_seconds and mail.reply_timeout_seconds together",
+        )?;
+        require(
+            documents.access_key_id.is_some() == documents.secret_access_key.is_some(),
+            "documents.access_key_id",
+            "access_key_id and secret_access_key (or secret_access_key_file) belong together",
         )?;
         let is_pair = mail.user.is_some() == mail.password.is_some();
         require(is_pair, "mail.user", "user and password (or password_file) belong together")?;

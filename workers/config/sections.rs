@@ -66,8 +66,14 @@ sections! {
         connections: u32,
     }
     Documents {
-        /// `file:…`.
+        /// `file:…` or `s3:…`.
         url: String,
+        /// The store before, until everything is moved.
+        previous_url: Option<String>,
+        access_key_id: Option<Secret>,
+        secret_access_key: Option<Secret>,
+        /// File that holds the secret access key instead.
+        secret_access_key_file: Option<PathBuf>,
     }
     Keys {
         /// The keys themselves, from the environment.
@@ -126,6 +132,7 @@ sections! {
     Schedule {
         resend: String,
         recover: String,
+        reclaim: String,
         recover_after_seconds: u64,
         /// Of `reissue`.
         zone: String,

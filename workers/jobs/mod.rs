@@ -9,6 +9,7 @@
 //! The zone of these jobs is Asia/Tokyo and that of the nightly run `schedule.zone`, never that of the host.
 
 pub mod driver;
+pub mod reclaim;
 pub mod recover;
 pub mod replay;
 pub mod resend;

@@ -37,18 +37,20 @@ use hosho_schema::{
     messages::MailStateV1,
     models::{
         self,
+        document::Document,
         mail::{Mail, Outcome, Settlement, State},
     },
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
+use zeroize::Zeroizing;
 
 use crate::{
     broker::Lane,
     clock::Clock,
     db::Db,
-    documents::store::{DocumentStore, StoreError},
+    documents::store::{Access, DocumentStore, StoreError},
     fault::{Fault, Reason, chain},
     mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
     permit::Permit,
@@ -79,7 +81,7 @@ pub struct MailDelivery {
 pub struct OutgoingMail {
     /// For the ledger; an existing row wins.
     pub mail: Mail,
-    pub notice: Option<String>,
+    pub notice: Option<Document>,
     pub number: String,
     pub trace_id: String,
     /// Whether a refused mail is sent again, because an operator replays it.
@@ -443,22 +445,23 @@ impl MailDelivery {
 
     /// If reading fails but the store answers a probe, reads once more.
     /// The store may have recovered in between.
-    async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
+    async fn notice(&self, notice: &Document, mail: &Mail) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let missing = |error: StoreError| Fault::from_error(Reason::DocumentMissing, &error);
-        let error = match self.documents.get(location).await {
+        let access = Access { reader: "dispatch", reason: &format!("attached to the mail {}", mail.id) };
+        let error = match self.documents.read_notice(notice, access).await {
             Err(error) if error.is_unavailable() => error,
             read => return read.map_err(missing),
         };
         if self.documents.probe().await.is_err() {
             return Err(Fault::from_error(Reason::DocumentsUnavailable, &error));
         }
-        self.documents.get(location).await.map_err(missing)
+        self.documents.read_notice(notice, access).await.map_err(missing)
     }
 
     async fn message(&self, mail: &Mail, due: &OutgoingMail) -> Result<MailMessage, Fault> {
         let mut attachments = Vec::new();
-        if let Some(location) = due.notice.as_deref().filter(|_| self.attach_notice) {
-            let bytes = self.notice(location).await?;
+        if let Some(notice) = due.notice.as_ref().filter(|_| self.attach_notice) {
+            let bytes = self.notice(notice, mail).await?.to_vec();
             attachments.push(Attachment {
                 file_name: format!("{}_notice.pdf", due.number),
                 media_type: "application/pdf".to_owned(),

@@ -151,8 +151,8 @@ fn steps(found: &GuaranteeStatus, revision: &RevisionStatus) -> Vec<Step> {
         MediumV1::Electronic => Step::new("mint", "authentication key", found.key_minted_at),
         MediumV1::Paper => Step::new("mint", "no key: paper", drawn_at),
     };
-    let documents: Vec<&str> = revision.documents.iter().map(|document| document.location.as_str()).collect();
-    let drawn = if documents.is_empty() { "documents".to_owned() } else { documents.join("\n") };
+    let documents: Vec<&str> = revision.documents.iter().map(|document| document.kind.as_text()).collect();
+    let drawn = if documents.is_empty() { "documents".to_owned() } else { documents.join(", ") };
     let mut steps = vec![
         Step::new("issue", format!("number {}", found.guarantee.number), drawn_at),
         mint,

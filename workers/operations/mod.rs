@@ -27,6 +27,7 @@ pub mod recover;
 pub mod replays;
 pub mod runs;
 pub mod stages;
+pub mod stored_documents;
 pub mod templates;
 pub mod time;
 pub mod topology;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::StreamExt as _;
 use hosho_schema::{
     db::{Connection, DbError},
     models::{
@@ -14,21 +15,32 @@ use hosho_schema::{
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::{Error, guarantees};
 use crate::{
     app::{self, AppError},
+    clock::Clock,
     config::Config,
     db::Db,
     documents::{
         revision::{Each, RevisionRenderer, Sealed},
-        store::{DocumentStore, StoreError},
+        store::{Access, DocumentStore, StoreError},
     },
-    fault::Fault,
+    fault::{Fault, chain},
+    keys::KeyError,
 };
+
+const ACCESS: Access<'static> = Access { reader: "documents verify", reason: "compared, not shown" };
+
+/// Documents read at the same time.
+const AT_ONCE: usize = 16;
 
 /// Certificates verified together.
 const PAGE: i64 = 256;
+
+/// Documents of a segment verified together.
+const CHUNK_SIZE: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +76,9 @@ pub struct Report {
     pub counts: BTreeMap<Verdict, u64>,
     /// Every document of the given numbers; of all guarantees, only those with a fault.
     pub documents: Vec<Finding>,
+    /// Of the given segment as a whole, such as an end that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_problem: Option<String>,
 }
 
 /// The documents of a certificate, drawn again: kind, and SHA-256 or a fault.
@@ -73,12 +88,25 @@ struct Case {
     revision: Revision,
     guarantee: Guarantee,
     documents: Vec<Document>,
+    /// Others of the revision are in other segments.
+    is_partial: bool,
     sealed: Option<Sealed>,
+}
+
+/// The documents to verify.
+#[derive(Debug)]
+pub enum Scope {
+    All,
+    /// Guarantees by 保証契約番号.
+    Numbers(Vec<String>),
+    /// The documents that rows name in a segment of the store.
+    Segment(String),
 }
 
 impl Report {
     pub fn has_faults(&self, strict: bool) -> bool {
-        self.counts.keys().any(|verdict| !verdict.is_good() || (strict && *verdict == Verdict::Intact))
+        let is_fault = |verdict: &Verdict| !verdict.is_good() || (strict && *verdict == Verdict::Intact);
+        self.segment_problem.is_some() || self.counts.keys().any(is_fault)
     }
 
     /// Whether every document was drawn again to the same bytes.
@@ -91,27 +119,45 @@ impl Report {
     }
 }
 
-/// Verifies the documents of these guarantees, or all when no number is given.
-/// Creates no key ring. When all, `progress` gets the total and the certificates just verified.
+/// Verifies documents. Creates no key ring.
+/// `progress` gets the total, and the number just verified: of all, certificates; of a segment, documents.
 pub async fn verify_documents(
     db: &Db,
     config: &Config,
-    numbers: &[String],
+    scope: Scope,
     progress: impl Fn(i64, usize),
 ) -> Result<Report, Error> {
-    let numbers = guarantees::parse_numbers(numbers)?;
-    let store = app::documents(config)?;
+    let scope = match scope {
+        Scope::Numbers(numbers) => Scope::Numbers(guarantees::parse_numbers(&numbers)?),
+        scope => scope,
+    };
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         return Err(AppError::KeysMissing(config.keys.file.clone()).into());
     }
-    let keys = app::keys(&config.keys)?;
-    let renderer =
-        RevisionRenderer::new(Arc::new(app::renderer(config)?), Arc::new(keys), config.registry.url.clone());
+    let keys = Arc::new(app::keys(&config.keys)?);
+    let store = app::documents(config, &keys, &Clock::system())?;
+    app::check_store(db, &store).await?;
+    let renderer = RevisionRenderer::new(Arc::new(app::renderer(config)?), keys, config.registry.url.clone());
     let mut report = Report::default();
-    if !numbers.is_empty() {
-        let found = db.call(move |db| numbered(db, &numbers)).await?;
-        verify(found, &store, &renderer, &mut report, true).await?;
-        return Ok(report);
+    match scope {
+        Scope::All => {}
+        Scope::Numbers(numbers) => {
+            let found = db.call(move |db| numbered(db, &numbers)).await?;
+            verify(found, &store, &renderer, &mut report, true).await?;
+            return Ok(report);
+        }
+        Scope::Segment(segment) => {
+            report.segment_problem = segment_problem(&store, &segment).await?;
+            let rows = of_segment(db, segment).await?;
+            let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            for page in rows.chunks(CHUNK_SIZE) {
+                let documents = page.to_vec();
+                let cases = db.call(move |db| partial_cases(db, documents)).await?;
+                verify(cases, &store, &renderer, &mut report, false).await?;
+                progress(total, page.len());
+            }
+            return Ok(report);
+        }
     }
     let total = db.call(revision::arrived).await.map_err(Error::unavailable)?;
     let mut after = String::new();
@@ -139,6 +185,37 @@ fn numbered(db: &mut Connection, numbers: &[String]) -> Result<Vec<Case>, Error>
     Ok(cases(db, found)?)
 }
 
+async fn segment_problem(store: &DocumentStore, segment: &str) -> Result<Option<String>, Error> {
+    // Files of their own, as they were stored before, have neither frames nor an end.
+    if !store.is_current(segment) {
+        return Ok(None);
+    }
+    match store.documents(segment).await {
+        Ok(listing) => Ok(listing.problem()),
+        Err(error) if error.is_unavailable() => Err(Error::unavailable(error)),
+        Err(error) => Ok(Some(chain(&error))),
+    }
+}
+
+async fn of_segment(db: &Db, segment: String) -> Result<Vec<Document>, Error> {
+    let named = segment.clone();
+    let rows = db.call(move |db| document::by_segment(db, &named)).await?;
+    if rows.is_empty() {
+        let error = Error::not_found(format!("no document is in a segment {segment:?}"));
+        return Err(error.hint("run `hosho documents list` for the segments"));
+    }
+    Ok(rows)
+}
+
+/// A case for each of these documents.
+fn partial_cases(db: &mut Connection, documents: Vec<Document>) -> Result<Vec<Case>, DbError> {
+    let ids: Vec<String> = documents.iter().map(|document| document.revision_id.clone()).collect();
+    // A row of a document refers to its revision.
+    let found: Vec<(Revision, Guarantee)> = revision::by_ids(db, &ids)?.into_iter().flatten().collect();
+    let cases = cases(db, found)?.into_iter().zip(documents);
+    Ok(cases.map(|(case, document)| Case { documents: vec![document], is_partial: true, ..case }).collect())
+}
+
 fn cases(db: &mut Connection, found: Vec<(Revision, Guarantee)>) -> Result<Vec<Case>, DbError> {
     let revisions: Vec<&str> = found.iter().map(|(revision, _)| revision.id.as_str()).collect();
     let guarantees: Vec<&str> = found.iter().map(|(_, guarantee)| guarantee.id.as_str()).collect();
@@ -150,6 +227,7 @@ fn cases(db: &mut Connection, found: Vec<(Revision, Guarantee)>) -> Result<Vec<C
             revision,
             guarantee,
             documents,
+            is_partial: false,
             sealed: key.map(|key| (key.data_key_id, key.sealed)),
         })
         .collect())
@@ -176,11 +254,15 @@ async fn verify(
         cases.into_par_iter().map(draw).collect()
     });
     let drawn = task.await.map_err(Error::unavailable)?;
-    let stored =
-        drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
-    let mut stored = futures_util::future::join_all(stored).await.into_iter();
+    let stored = drawn
+        .iter()
+        .flat_map(|(case, _)| &case.documents)
+        .map(|document| store.read_notice(document, ACCESS));
+    // Each read holds a document, and a thread or a connection.
+    let stored: Vec<_> = futures_util::stream::iter(stored).buffered(AT_ONCE).collect().await;
+    let mut stored = stored.into_iter();
     for (case, again) in drawn {
-        let Case { revision, guarantee, documents, .. } = case;
+        let Case { revision, guarantee, documents, is_partial, .. } = case;
         let mut add = |kind: Kind, verdict: Verdict, location: Option<&str>, problem| {
             *report.counts.entry(verdict).or_default() += 1;
             if every || !verdict.is_good() {
@@ -195,8 +277,11 @@ async fn verify(
             }
         };
         for (document, bytes) in documents.iter().zip(stored.by_ref()) {
-            let (verdict, problem) = verdict(document, bytes, &again, document.identity == identity)?;
-            add(document.kind, verdict, Some(&document.location), problem);
+            let (verdict, problem) = verdict(store, document, bytes, &again, document.identity == identity)?;
+            add(document.kind, verdict, Some(&document.location()), problem);
+        }
+        if is_partial {
+            continue;
         }
         let expected = again.iter().flatten().map(|(kind, _)| *kind);
         for kind in expected.filter(|kind| documents.iter().all(|document| document.kind != *kind)) {
@@ -211,23 +296,28 @@ async fn verify(
 
 /// `is_ours`: drawn with the same program, fonts, templates and settings.
 fn verdict(
+    store: &DocumentStore,
     document: &Document,
-    stored: Result<Vec<u8>, StoreError>,
+    stored: Result<Zeroizing<Vec<u8>>, StoreError>,
     again: &Again,
     is_ours: bool,
 ) -> Result<(Verdict, Option<String>), Error> {
     match stored {
-        Ok(bytes) if hex::encode(Sha256::digest(&bytes)) == document.sha256 => {}
+        // Reading has compared its hash with that of the row.
+        Ok(_) => {}
         Err(StoreError::Missing { .. }) => return Ok((Verdict::Missing, None)),
+        Err(StoreError::Sealed { source: error @ KeyError::UnknownDataKey { .. }, .. }) => {
+            return Ok((Verdict::Undrawable, Some(error.to_string())));
+        }
         Err(error) if error.is_unavailable() => return Err(Error::unavailable(error)),
-        Ok(_) | Err(_) => return Ok((Verdict::Damaged, None)),
+        Err(error) => return Ok((Verdict::Damaged, Some(chain(&error)))),
     }
     let again = match again {
         Ok(again) => again.iter().find(|(kind, _)| *kind == document.kind).map(|(_, drawn)| drawn.as_ref()),
         Err(fault) => Some(Err(fault)),
     };
     Ok(match again {
-        Some(Ok(sha256)) if *sha256 == document.sha256 => (Verdict::Same, None),
+        Some(Ok(sha256)) if store.hash(document, sha256) == document.sha256 => (Verdict::Same, None),
         _ if !is_ours => (Verdict::Intact, None),
         Some(Err(fault)) => (Verdict::Undrawable, Some(fault.text.clone())),
         Some(Ok(_)) | None => (Verdict::Different, None),

@@ -329,7 +329,7 @@ impl Dispatch {
         let notice = documents.iter().find(|document| document.kind == document::Kind::Notice);
         Ok(Mailing::Due(Box::new(OutgoingMail {
             mail,
-            notice: notice.map(|document| document.location.clone()),
+            notice: notice.cloned(),
             number: guarantee.number.clone(),
             trace_id,
             again: item.replayed,

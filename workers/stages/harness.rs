@@ -19,7 +19,11 @@ use crate::{
     clock::Clock,
     config::Config,
     db::Db,
-    documents::{renderer::DocumentRenderer, store::DocumentStore, templates::Templates},
+    documents::{
+        renderer::DocumentRenderer,
+        store::{DocumentStore, StoreSettings},
+        templates::Templates,
+    },
     fault::Fault,
     keys::KeyRing,
     mail::{Mailer, Sender, delivery::MailDelivery},
@@ -59,13 +63,14 @@ impl Harness {
         let pool = db::Pool::open(&format!("sqlite:{}", path("hosho.sqlite").display()), 1).unwrap();
         db::migrate(&mut pool.get().unwrap()).unwrap();
         let db = Db::new(pool);
-        let (clock, documents) = (
-            Clock::fixed(now()),
-            DocumentStore::open(&format!("file:{}", path("documents").display())).unwrap(),
-        );
+        let (clock, keys) =
+            (Clock::fixed(now()), Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()));
+        let url = format!("file:{}", path("documents").display());
+        let settings = StoreSettings { url, previous_url: None, credentials: None };
+        let documents = DocumentStore::open(&settings, Arc::clone(&keys), &clock).unwrap();
         let app = App {
             data: Arc::new(app::data(&config).unwrap()),
-            keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
+            keys,
             renderer: Arc::clone(renderer),
             templates: Arc::clone(renderer.templates()),
             mail_delivery: MailDelivery {

@@ -7,7 +7,7 @@
 //! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have
 //! the same name in the store; existing rows stay, and so does the arrival time.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use hosho_schema::{
     db::Connection,
@@ -22,13 +22,14 @@ use hosho_schema::{
     snapshots::{self, Certificate},
 };
 use tracing::info;
+use zeroize::Zeroizing;
 
 use crate::{
     app::App,
     clock::Clock,
     documents::{
         revision::RevisionRenderer,
-        store::{DocumentStore, StoreError, Stored},
+        store::{DocumentStore, NewDocument, Stored},
     },
     fault::{Fault, Reason, Result},
     permit::Permit,
@@ -57,8 +58,10 @@ pub struct Facts {
 pub struct Outcome {
     revision_id: String,
     arrives: bool,
-    drawn: Vec<(Kind, Vec<u8>)>,
-    stored: Vec<(Kind, Stored)>,
+    drawn: Vec<NewDocument>,
+    /// How many documents were drawn.
+    documents: usize,
+    stored: Vec<Stored>,
     redrawn: Option<GuaranteeRedrawnV1>,
 }
 
@@ -67,33 +70,38 @@ impl Render {
         Self { clock: app.clock.clone(), renderer: app.revision_renderer(), documents: app.documents.clone() }
     }
 
-    async fn store(&self, mut outcome: Outcome) -> Result<Outcome> {
-        for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
-            let stored = match self.documents.put(kind.as_text(), &bytes).await {
-                // The store may have recovered in between: then the document itself is fine.
-                Err(error)
-                    if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
-                {
-                    self.documents.put(kind.as_text(), &bytes).await
+    /// Stores the documents of all outcomes together.
+    async fn store(&self, outcomes: &mut [Outcome]) -> Result<()> {
+        let drawn: Arc<[NewDocument]> =
+            outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.drawn)).collect();
+        let stored = match self.documents.put(Arc::clone(&drawn)).await {
+            // The store may have recovered in between.
+            Err(error)
+                if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
+            {
+                self.documents.put(drawn).await
+            }
+            stored => stored,
+        };
+        match stored {
+            Ok(stored) => {
+                let mut stored = stored.into_iter();
+                for outcome in outcomes {
+                    outcome.stored = stored.by_ref().take(outcome.documents).collect();
                 }
-                stored => stored,
-            };
-            match stored {
-                Ok(stored) => outcome.stored.push((kind, stored)),
-                Err(error) => return Err(self.unstored(&error).await),
+                Ok(())
+            }
+            Err(error) => {
+                let reason = match error.is_unavailable() {
+                    false => Reason::DocumentFailed,
+                    true if !error.is_full() && self.documents.probe().await.is_ok() => {
+                        Reason::DocumentUnwritable
+                    }
+                    true => Reason::DocumentsUnavailable,
+                };
+                Err(Fault::from_error(reason, &error))
             }
         }
-        Ok(outcome)
-    }
-
-    /// Whether the store is unavailable for all documents, or refuses this one.
-    async fn unstored(&self, error: &StoreError) -> Fault {
-        let reason = match error.is_unavailable() {
-            false => Reason::DocumentFailed,
-            true if !error.is_full() && self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
-            true => Reason::DocumentsUnavailable,
-        };
-        Fault::from_error(reason, error)
     }
 }
 
@@ -141,13 +149,34 @@ impl Stage for Render {
         }
         let due = if of_run { redrawn_before.is_none() } else { arrives };
         let drawn = if due { self.renderer.documents(&revision, sealed.as_ref())? } else { Vec::new() };
+        let document = |(kind, bytes)| NewDocument {
+            number: guarantee.number.clone(),
+            guarantee: revision.guarantee_id.clone(),
+            revision: revision.revision,
+            kind,
+            run: item.job.run.clone(),
+            identity: self.renderer.identity(),
+            stored_at: None,
+            bytes: Zeroizing::new(bytes),
+        };
+        let drawn: Vec<NewDocument> = drawn.into_iter().map(document).collect();
         let redrawn =
             of_run.then(|| event(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
-        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
+        Ok(Outcome {
+            revision_id: revision.id,
+            arrives,
+            documents: drawn.len(),
+            drawn,
+            stored: Vec::new(),
+            redrawn,
+        })
     }
 
-    async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome>> {
-        futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
+    async fn act(&self, mut outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome>> {
+        match self.store(&mut outcomes).await {
+            Ok(()) => outcomes.into_iter().map(Ok).collect(),
+            Err(fault) => outcomes.iter().map(|_| Err(fault.clone())).collect(),
+        }
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Vec<Verdict>> {
@@ -156,17 +185,10 @@ impl Stage for Render {
             .iter()
             .flat_map(|(item, outcome)| {
                 let run = item.job.run.clone().unwrap_or_default();
-                outcome.stored.iter().map(move |(kind, stored)| (outcome, run.clone(), *kind, stored))
-            })
-            .map(|(outcome, run, kind, stored)| Document {
-                revision_id: outcome.revision_id.clone(),
-                kind,
-                location: stored.location.clone(),
-                sha256: stored.sha256.clone(),
-                size: i64::try_from(stored.size).unwrap_or(i64::MAX),
-                identity: self.renderer.identity(),
-                stored_at: now,
-                run_id: run.clone(),
+                let row = move |stored: &Stored| {
+                    stored.row(outcome.revision_id.clone(), self.renderer.identity(), run.clone())
+                };
+                outcome.stored.iter().map(row)
             })
             .collect();
         document::insert_new(db, &rows)?;
@@ -185,8 +207,7 @@ impl Stage for Render {
             .map(|(item, outcome)| {
                 if let Some(event) = &outcome.redrawn {
                     let mut event = event.clone();
-                    if let Some((_, drawn)) =
-                        outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate)
+                    if let Some(drawn) = outcome.stored.iter().find(|stored| stored.kind == Kind::Certificate)
                     {
                         event.certificate_sha256.clone_from(&drawn.sha256);
                     }
@@ -237,6 +258,7 @@ fn event(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::store::Access;
     use crate::stages::harness::{Harness, example, now, paper};
 
     #[tokio::test]
@@ -260,7 +282,12 @@ mod tests {
             [Kind::Certificate, Kind::Notice]
         );
         for document in &before.1 {
-            let bytes = harness.app.documents.get(&document.location).await.unwrap();
+            let bytes = harness
+                .app
+                .documents
+                .read_notice(document, Access { reader: "test", reason: "test" })
+                .await
+                .unwrap();
             assert!(bytes.starts_with(b"%PDF-1.7"));
         }
         harness.app.clock.advance(chrono::TimeDelta::hours(1));
@@ -278,7 +305,8 @@ mod tests {
         let draw = || {
             let facts =
                 stage.load(&mut harness.app.db.pool().get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
-            stage.decide(&item, facts).unwrap().drawn
+            let drawn = stage.decide(&item, facts).unwrap().drawn;
+            drawn.into_iter().map(|document| document.bytes).collect::<Vec<_>>()
         };
         let first = draw();
         harness.app.clock.advance(chrono::TimeDelta::days(400));

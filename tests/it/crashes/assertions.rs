@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use hosho::keys::{ALPHABET, KEY_LENGTH, KeyRing};
@@ -17,13 +16,16 @@ use hosho_schema::{
     },
     queries::status::{ApplicationStatus, GuaranteeStatus, RevisionStatus},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
     applications::{Application, MAIL_DOMAIN, SOURCE, Totals},
     worker_pool::WorkerPool,
 };
-use crate::harness::{process::run, smtp, test_env::TestEnv};
+use crate::harness::{
+    documents::{StoredDocuments, pdf_text},
+    smtp,
+    test_env::TestEnv,
+};
 
 /// Number of notices and mails whose content is checked.
 const SAMPLE: usize = 50;
@@ -34,7 +36,7 @@ pub struct Results {
     /// Number and opened key by guarantee id.
     keys: BTreeMap<String, (String, String)>,
     /// Incomplete files of killed workers, never renamed to a document.
-    pub incomplete_files: usize,
+    pub unfinished_segments: usize,
 }
 
 impl Results {
@@ -76,9 +78,9 @@ pub fn check_results(pool: &mut WorkerPool, applications: &[Application]) -> Res
         assert_complete(application, status);
     }
     assert_numbers_have_no_gap(pool);
-    let mut results = Results { keys: open_keys(&pool.env, &statuses), statuses, incomplete_files: 0 };
+    let mut results = Results { keys: open_keys(&pool.env, &statuses), statuses, unfinished_segments: 0 };
     assert_eq!(results.keys.len(), totals.keys);
-    results.incomplete_files = check_documents(&pool.env, &results);
+    results.unfinished_segments = check_documents(&pool.env, &results);
     assert_notices_contain_key(&pool.env, &results);
     assert_no_secret_leaked(&pool.env, &results);
     results
@@ -164,27 +166,16 @@ fn open_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, 
     keys
 }
 
-/// Every row has its file, every document its row.
-/// Returns the number of incomplete files.
+/// Every row has its document, every document a row or a repetition with one.
+/// Returns the number of segments with an unfinished end.
 fn check_documents(env: &TestEnv, results: &Results) -> usize {
-    let root = env.path("documents");
-    let mut rows = BTreeSet::new();
-    for document in results.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
-        let path = root.join(&document.location);
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
-        assert_eq!(
-            (hex(&Sha256::digest(&bytes)), bytes.len() as u64),
-            (document.sha256.clone(), document.size.cast_unsigned())
-        );
-        assert!(bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF"));
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", document.location);
-        assert!(rows.insert(path), "two certificates share {}", document.location);
+    let rows = results.guarantees().flat_map(|(_, certificate)| &certificate.documents);
+    let unfinished = StoredDocuments::open(&env.path("")).assert_are(rows);
+    for path in files(&env.path("documents")) {
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        assert!(mode == 0o600 || mode == 0o400, "{}: {mode:o}", path.display());
     }
-    let (documents, incomplete_files): (Vec<_>, Vec<_>) = files(&root)
-        .into_iter()
-        .partition(|path| path.extension().is_some_and(|extension| extension == "pdf"));
-    assert_eq!(documents.into_iter().collect::<BTreeSet<_>>(), rows, "documents without a row");
-    incomplete_files.len()
+    unfinished
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -203,13 +194,7 @@ fn assert_notices_contain_key(env: &TestEnv, results: &Results) {
         .collect();
     for (guarantee, document) in notices.iter().step_by(notices.len().div_ceil(SAMPLE).max(1)) {
         let (number, key) = &results.keys[*guarantee];
-        let mut command = Command::new("pdftotext");
-        command
-            .arg("-raw")
-            .args(["-enc", "UTF-8"])
-            .arg(env.path("documents").join(&document.location))
-            .arg("-");
-        let text = String::from_utf8(run(command).stdout).unwrap();
+        let text = pdf_text(&env.document(document));
         assert!(text.contains(number.as_str()), "{number} is not in its notice");
         assert!(text.contains(key.as_str()), "the notice of {number} has another key");
     }
@@ -313,12 +298,13 @@ pub fn compare_mails(pool: &WorkerPool, results: &Results) -> Received {
             copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();
         assert!(contents.len() <= 1, "{mail:?}: the copies differ");
     }
-    assert_notices_attached(results, &received);
+    assert_notices_attached(&pool.env, results, &received);
     received
 }
 
 /// Each mail of a sample carries the notice of its own certificate.
-fn assert_notices_attached(results: &Results, received: &Received) {
+fn assert_notices_attached(env: &TestEnv, results: &Results, received: &Received) {
+    let stored = StoredDocuments::open(&env.path(""));
     let mails: Vec<_> =
         results.guarantees().filter(|(_, certificate)| !certificate.mails.is_empty()).collect();
     for (found, certificate) in mails.iter().step_by(mails.len().div_ceil(SAMPLE).max(1)) {
@@ -328,16 +314,8 @@ fn assert_notices_attached(results: &Results, received: &Received) {
             assert_eq!(mail.header("To"), certificate.mails[0].recipient);
             let attached: Vec<&str> =
                 mail.attachments.iter().map(|attachment| attachment.sha256.as_str()).collect();
-            assert_eq!(attached, [notice.sha256.as_str()], "{}", found.guarantee.number);
+            assert_eq!(attached, [stored.sha256(notice).as_str()], "{}", found.guarantee.number);
             assert!(mail.text.unwrap().contains(&found.guarantee.number));
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -200,7 +200,7 @@ fn killed_workers_lose_and_repeat_nothing() {
         in_flight.len(),
         unknown.len()
     );
-    eprintln!("{} incomplete files", results.incomplete_files);
+    eprintln!("{} segments with an unfinished end", results.unfinished_segments);
     let unexplained: Vec<_> =
         unknown.iter().filter(|mail| !in_flight.contains(*mail) && !received.is_unanswered(mail)).collect();
     assert!(

@@ -176,12 +176,14 @@ fn paper(certificate: &str, kind: Kind) -> Document {
     Document {
         revision_id: certificate.to_owned(),
         kind,
-        location: format!("ab/{certificate}.pdf"),
+        segment: "segments/2026-11-30/0123456789abcdef-00001.seg".to_owned(),
         sha256: "ab".to_owned(),
         size: 12_345,
         identity: "fonts-1".to_owned(),
         stored_at: at(4),
         run_id: String::new(),
+        position: 0,
+        length: 12_345,
     }
 }
 
@@ -213,7 +215,7 @@ on_both_databases! {
         let c = &mut database.get();
         assert_eq!(db::pending(c).unwrap(), Vec::<String>::new());
         let mut names = db::revert_all(c).unwrap();
-        assert_eq!(names, ["0004_revision", "0003_changes", "0002_failures", "0001_pipeline"]);
+        assert_eq!(names, ["0005_segments", "0004_revision", "0003_changes", "0002_failures", "0001_pipeline"]);
         names.reverse();
         let error = counts(c).unwrap_err();
         assert!(matches!(error, DbError::Statement { .. }) && !error.is_unavailable() && !error.is_contention(), "{error:?}");
@@ -221,7 +223,7 @@ on_both_databases! {
         assert_eq!(db::pending(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), Vec::<String>::new());
-        assert_eq!(counts(c).unwrap().len(), 24);
+        assert_eq!(counts(c).unwrap().len(), 25);
     }
 
     fn processes_may_migrate_concurrently(database: &Database) {
@@ -232,7 +234,7 @@ on_both_databases! {
                 .collect();
             migrating.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(applied, 4);
+        assert_eq!(applied, 5);
     }
 
     fn migration_renames_certificate_and_keeps_rows(database: &Database) {
@@ -250,12 +252,18 @@ on_both_databases! {
         };
         let before = rows(c);
         let down = match database.pool.backend() {
-            Backend::Postgres => include_str!("../../../schema/migrations/postgres/0004_revision/down.sql"),
-            Backend::Sqlite => include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql"),
+            Backend::Postgres => concat!(
+                include_str!("../../../schema/migrations/postgres/0005_segments/down.sql"),
+                include_str!("../../../schema/migrations/postgres/0004_revision/down.sql")
+            ),
+            Backend::Sqlite => concat!(
+                include_str!("../../../schema/migrations/sqlite/0005_segments/down.sql"),
+                include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql")
+            ),
         };
-        database.execute(&format!("{down} delete from __diesel_schema_migrations where version = '0004';"));
+        database.execute(&format!("{down} delete from __diesel_schema_migrations where version in ('0004', '0005');"));
         database.execute("update certificate set completed_at = null; update document set certificate_id = certificate_id;");
-        assert_eq!(db::migrate(c).unwrap(), ["0004_revision"]);
+        assert_eq!(db::migrate(c).unwrap(), ["0004_revision", "0005_segments"]);
         assert_eq!(rows(c), before);
         assert_eq!(before.0[0][0].content_sha256, chained_sha256(None, &before.0[0][0].content));
     }

@@ -2,7 +2,9 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use hosho::documents::store::DocumentStore;
+use hosho_schema::models::document::Kind;
+
+use super::store::{Place, document};
 
 /// A separate file system, unmounted on drop.
 struct Disk(tempfile::TempDir);
@@ -34,18 +36,19 @@ async fn full_disk_makes_the_store_unavailable() {
         eprintln!("skipped: only root may mount a file system");
         return;
     };
-    let documents = DocumentStore::open(&format!("file://{}", disk.path().display())).unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let documents = Place::of(keys, format!("file://{}", disk.path().display())).open();
     documents.probe().await.unwrap();
-    let document = vec![b'x'; 100_000];
+    let put = || documents.put(vec![document(1, Kind::Notice, &[b'x'; 100_000])].into());
     let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
     filler.set_len(filler.metadata().unwrap().len() - 65_536).unwrap();
 
-    let error = documents.put("notice", &document).await.unwrap_err();
+    let error = put().await.unwrap_err();
     assert!(error.is_unavailable() && error.is_full(), "{error:?}");
     assert!(documents.probe().await.is_err(), "the probe wrote a file although a document does not fit");
     drop(filler);
     fs::remove_file(disk.path().join("filler")).unwrap();
     documents.probe().await.unwrap();
-    documents.put("notice", &document).await.unwrap();
+    put().await.unwrap();
 }

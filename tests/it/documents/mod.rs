@@ -7,6 +7,7 @@ mod hostile;
 mod memory;
 mod round_trip;
 mod same_bytes;
+mod store;
 mod texts;
 
 use std::{

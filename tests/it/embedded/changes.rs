@@ -461,11 +461,14 @@ fn chain_holds_after_the_table_is_renamed() {
         &json!({ "urgent": true, "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }),
     );
     test.apply(&change);
-    let down = include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql");
-    let unapplied = "delete from __diesel_schema_migrations where version = '0004';";
-    super::alter(&test.env, &format!("{down} {unapplied}"));
+    let down = concat!(
+        include_str!("../../../schema/migrations/sqlite/0005_segments/down.sql"),
+        include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql"),
+        "delete from __diesel_schema_migrations where version in ('0004', '0005');"
+    );
+    super::alter(&test.env, down);
     let applied = hosho_schema::db::migrate(&mut test.env.database().get().unwrap()).unwrap();
-    assert_eq!(applied, ["0004_revision"]);
+    assert_eq!(applied, ["0004_revision", "0005_segments"]);
     assert_eq!(test.verified(), Some(0));
 }
 
@@ -516,6 +519,19 @@ fn reissues_documents_only_for_a_changed_template() {
     assert_eq!(audit["items"][0]["reason"], "new words", "{audit:#}");
     let verify = with_edited(&["documents", "verify", "--all", "--out", "out"]);
     assert_eq!(verify.code, Some(0), "{}", verify.out);
-    let stored = super::files_below(&test.env.path("out/documents/notice"));
-    assert!(stored.iter().any(|file| squeezed(&text_of(file)).contains("電子保証に係る")));
+    let exported = test.env.run([
+        "documents",
+        "export",
+        &test.number,
+        "--kind",
+        "notice",
+        "--to",
+        "again.pdf",
+        "--reason",
+        "a look",
+        "--out",
+        "out",
+    ]);
+    assert_eq!(exported.code, Some(0), "{}", exported.err);
+    assert!(squeezed(&text_of(&test.env.path("again.pdf"))).contains("電子保証に係る"));
 }

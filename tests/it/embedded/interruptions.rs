@@ -12,8 +12,11 @@ use hosho_schema::{
     models::{self, document::Kind, mail::State},
 };
 
-use super::{CliEnv, Transcript, applications, files_below, key_in, sha256};
-use crate::harness::process::{Child, eventually, spawn};
+use super::{CliEnv, Transcript, applications, files_below, key_in};
+use crate::harness::{
+    documents::StoredDocuments,
+    process::{Child, eventually, spawn},
+};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -62,7 +65,7 @@ fn rows(env: &CliEnv, table: &str) -> usize {
 fn assert_complete(env: &CliEnv, file: &Path) {
     let statuses = env.statuses(file);
     let mut sequences: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
-    let mut documents: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut documents = Vec::new();
     let (mut guarantees, mut keys, mut mails) = (0_i64, 0_i64, BTreeSet::new());
     for status in &statuses {
         assert_eq!(status.guarantees.len(), usize::try_from(status.application.lines).unwrap());
@@ -87,9 +90,7 @@ fn assert_complete(env: &CliEnv, file: &Path) {
                 if electronic { vec![Kind::Certificate, Kind::Notice] } else { vec![Kind::Certificate] },
                 "{number}"
             );
-            documents.extend(revision.documents.iter().map(|document| {
-                (env.path("out/documents").join(&document.location), document.sha256.clone())
-            }));
+            documents.extend(revision.documents.iter().cloned());
             assert!(
                 revision.mails.iter().all(|mail| mail.state == State::Accepted),
                 "{number}: {:?}",
@@ -120,14 +121,7 @@ fn assert_complete(env: &CliEnv, file: &Path) {
         (guarantees + keys, i64::try_from(mails.len()).unwrap())
     );
 
-    // A document is rendered to the same bytes, so a file stored before a crash belongs to the row.
-    let stored = files_below(&env.path("out/documents"));
-    let pdfs: BTreeSet<_> =
-        stored.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pdf")).collect();
-    assert_eq!(pdfs, documents.keys().cloned().collect());
-    for (path, hash) in documents {
-        assert_eq!(sha256(&std::fs::read(&path).unwrap()), hash, "{}", path.display());
-    }
+    StoredDocuments::open(&env.path("out")).assert_are(&documents);
     assert_eq!(count(env, "out/certificates", ".pdf"), usize::try_from(guarantees).unwrap());
     assert_eq!(count(env, "out/notices", ".pdf"), usize::try_from(keys).unwrap());
     let files: BTreeSet<_> = files_below(&env.path("out/mail"))
@@ -148,10 +142,10 @@ fn finishes_after_kills_at_every_step_without_duplicates() {
     let moments: [(&str, &str, &dyn Fn() -> bool); 7] = [
         ("20 stored applications", "16", &|| rows(&env, "application") >= 20),
         ("40 guarantees with a number", "16", &|| rows(&env, "guarantee") >= 40),
-        ("60 documents", "16", &|| count(&env, "out/documents", ".pdf") >= 60),
+        ("60 documents", "16", &|| rows(&env, "document") >= 60),
         ("10 mails", "16", &|| mails() >= 10),
         ("a draft among many mails", "256", &|| mails() >= 20 && writing()),
-        ("400 documents", "16", &|| count(&env, "out/documents", ".pdf") >= 400),
+        ("400 documents", "16", &|| rows(&env, "document") >= 400),
         ("100 mails", "16", &|| mails() >= 100),
     ];
     let mut remains = Vec::new();
@@ -218,11 +212,9 @@ fn keeps_finished_work_after_a_signal() {
     let env = CliEnv::new();
     let file = many(&env, 120);
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        let before = count(&env, "out/documents", ".pdf");
+        let before = rows(&env, "document");
         let mut child = start(&env, &file);
-        eventually("more documents", LIMIT, || {
-            (count(&env, "out/documents", ".pdf") > before + 8).then_some(())
-        });
+        eventually("more documents", LIMIT, || (rows(&env, "document") > before + 8).then_some(()));
         child.signal(signal);
         let status = child.wait(LIMIT);
         assert_eq!(status.code(), Some(1), "{}", child.output());
@@ -233,10 +225,7 @@ fn keeps_finished_work_after_a_signal() {
     error: interrupted; finished work is kept
      hint: run the same command again to finish the rest
     ");
-    assert!(
-        count(&env, "out/documents", ".pdf") < 120 * 28 / 10,
-        "the signals were after the end of the work"
-    );
+    assert!(rows(&env, "document") < 120 * 28 / 10, "the signals were after the end of the work");
     assert_eq!(env.process(&file).code, Some(0));
     assert_complete(&env, &file);
 }
@@ -246,9 +235,7 @@ fn rejects_a_second_process_in_a_folder() {
     let env = CliEnv::new();
     let file = many(&env, 60);
     let mut first = start(&env, &file);
-    eventually("a document of the first process", LIMIT, || {
-        (count(&env, "out/documents", ".pdf") > 0).then_some(())
-    });
+    eventually("a document of the first process", LIMIT, || (rows(&env, "document") > 0).then_some(()));
     first.signal(libc::SIGSTOP);
     let mut shown = Transcript::new(&env);
     assert_eq!(shown.run(&["process", "many.jsonl", "--out", "out"]).code, Some(4));

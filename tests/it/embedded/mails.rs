@@ -3,7 +3,7 @@
 use hosho_schema::models::{document::Kind, mail::State};
 
 use super::{applications, files_below, keys, processed, products, squeezed};
-use crate::harness::{smtp::parse, test_env::example};
+use crate::harness::{documents::StoredDocuments, smtp::parse, test_env::example};
 
 #[test]
 fn sends_one_mail_to_each_willing_applicant() {
@@ -28,7 +28,7 @@ fn sends_one_mail_to_each_willing_applicant() {
 fn mails_decode_and_contain_the_notice_unchanged() {
     let env = processed();
     let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
-    let keys = keys(env);
+    let (keys, stored) = (keys(env), StoredDocuments::open(&env.path("out")));
     for product in products(&applications, &statuses) {
         let [row] = &product.revision().mails[..] else { continue };
         let path = env.path(format!("out/mail/{}.eml", row.message_id));
@@ -51,7 +51,7 @@ fn mails_decode_and_contain_the_notice_unchanged() {
         let notice =
             product.revision().documents.iter().find(|document| document.kind == Kind::Notice).unwrap();
         let [attached] = &mail.attachments[..] else { panic!("{:?}", mail.attachments) };
-        assert_eq!(attached.sha256, notice.sha256);
+        assert_eq!(attached.sha256, stored.sha256(notice));
         assert_eq!(
             (attached.name.as_str(), attached.media_type.as_str()),
             (&*format!("{number}_notice.pdf"), "application/pdf")

@@ -16,6 +16,7 @@ mod rejections;
 mod replay;
 mod runs;
 mod secrets;
+mod store;
 mod validate;
 mod verify;
 

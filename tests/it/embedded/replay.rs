@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::Value;
 
 use super::{Answer, CliEnv, Transcript, applications, files_below};
+use crate::harness::documents::StoredDocuments;
 
-fn count(env: &CliEnv, folder: &str, end: &str) -> usize {
-    files_below(&env.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
+/// Documents in the store.
+fn count(env: &CliEnv) -> usize {
+    StoredDocuments::open(&env.path("out")).all().0.len()
 }
 
 fn json(answer: &Answer) -> Value {
@@ -34,21 +36,21 @@ fn replays_an_edited_message_without_a_server() {
     edit.env("EDITOR", &editor).env_remove("VISUAL");
     let edited = json(&super::answer(edit));
     let message = edited["message"].as_str().unwrap();
-    let before = count(&env, "out/documents", ".pdf");
+    let before = count(&env);
     let mut shown = Transcript::new(&env);
     let replay = ["failed", "replay", message, "--out", "out", "--actor", "hanako", "--reason"];
     assert_eq!(shown.run(&[&replay[..], &["fixed"]].concat()).code, Some(0));
     // The later stages process the following messages too.
-    assert!(count(&env, "out/documents", ".pdf") > before);
+    assert!(count(&env) > before);
     let status =
         json(&env.run(["status", applications()[5]["id"].as_str().unwrap(), "--out", "out", "--json"]));
     let steps = status[0]["guarantees"][0]["steps"].as_array().unwrap();
     assert_eq!(steps.last().unwrap()["stage"], "dispatch", "{status:#}");
 
     assert_eq!(shown.run(&[&replay[..], &["again"]].concat()).code, Some(1));
-    let (rows, files) = (count(&env, "out/documents", ".pdf"), count(&env, "out/mail", ".eml"));
+    let (rows, files) = (count(&env), files_below(&env.path("out/mail")).len());
     assert_eq!(shown.run(&[&replay[..], &["again", "--force"]].concat()).code, Some(0));
-    assert_eq!((count(&env, "out/documents", ".pdf"), count(&env, "out/mail", ".eml")), (rows, files));
+    assert_eq!((count(&env), files_below(&env.path("out/mail")).len()), (rows, files));
 
     let audit = json(&env.run(["audit", "--out", "out", "--subject", &id, "--json"]))["items"].take();
     assert_eq!(

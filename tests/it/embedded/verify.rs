@@ -1,11 +1,14 @@
 //! `hosho documents verify`: unchanged, changed and missing documents.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
 use super::{Answer, CliEnv, Transcript, answer};
-use crate::harness::{process::run, test_env::example};
+use crate::harness::{documents::StoredDocuments, process::run, test_env::example};
 
 const CHANGE: &str = "
 import sqlite3, sys
@@ -39,10 +42,20 @@ fn report(answer: &Answer) -> (Option<i32>, Value, Vec<Value>) {
     (answer.code, report["counts"].clone(), report["documents"].as_array().unwrap().clone())
 }
 
-/// The file of a document of a guarantee.
-fn stored(documents: &[Value], kind: &str) -> PathBuf {
+/// The segment of a document of a guarantee, and where the PDF begins in it.
+fn stored(env: &CliEnv, documents: &[Value], kind: &str) -> (PathBuf, usize) {
     let found = documents.iter().find(|document| document["document"] == kind).unwrap();
-    PathBuf::from("out/documents").join(found["location"].as_str().unwrap())
+    let (segment, position) = found["location"].as_str().unwrap().split_once(" at ").unwrap();
+    let (path, position) = (env.path("out/documents").join(segment), position.parse::<usize>().unwrap());
+    let bytes = std::fs::read(&path).unwrap();
+    let header = u32::from_le_bytes(bytes[position + 8..position + 12].try_into().unwrap());
+    (path, position + 52 + header as usize)
+}
+
+/// Replaces a sealed segment.
+fn replace(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
 }
 
 #[test]
@@ -52,7 +65,7 @@ fn finds_every_changed_document_and_row() {
     let (code, counts, named) = report(&verified(&env, &["--all"], &[]));
     let all = counts["same"].as_u64().unwrap();
     assert_eq!((code, counts.as_object().unwrap().len(), named.len()), (Some(0), 1, 0), "{counts}");
-    assert_eq!(all, u64::try_from(super::files_below(&env.path("out/documents")).len()).unwrap());
+    assert_eq!(all, StoredDocuments::open(&env.path("out")).all().0.len() as u64);
 
     let name = super::files_below(&env.path("out/notices")).into_iter().next().unwrap();
     let number = name.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -79,17 +92,25 @@ fn finds_every_changed_document_and_row() {
         assert_eq!(verified(&env, &["--all", "--strict"], &[setting]).code, Some(1));
     }
 
-    let path = env.path(stored(&named, "certificate"));
+    let (path, body) = stored(&env, &named, "certificate");
     let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, [&bytes[..bytes.len() - 7], b" %%EOF\n"].concat()).unwrap();
-    assert_eq!(report(&verified(&env, &[&number], &[])).1, serde_json::json!({ "same": 1, "damaged": 1 }));
-    std::fs::remove_file(&path).unwrap();
+    let mut changed = bytes.clone();
+    changed[body + 100] ^= 1;
+    replace(&path, &changed);
     let (code, counts, found) = report(&verified(&env, &["--all"], &[]));
-    assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": all - 1, "missing": 1 })));
+    assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": all - 1, "damaged": 1 })));
     assert_eq!(
         (&found[0]["number"], &found[0]["document"]),
         (&number.as_str().into(), &"certificate".into())
     );
+    replace(&path, &bytes[..body]);
+    assert_eq!(
+        report(&verified(&env, &[&number], &[])).1["damaged"],
+        2,
+        "the notice follows the certificate"
+    );
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(report(&verified(&env, &["--all"], &[])).1, serde_json::json!({ "missing": all }));
     std::fs::write(&path, &bytes).unwrap();
 
     // An amount changed in the row: the certificate differs.
@@ -123,6 +144,20 @@ fn finds_every_changed_document_and_row() {
     change(&env, &format!("delete from document where kind = 'notice' and revision_id = {of_other}"));
     let (code, counts, _) = report(&verified(&env, &[&other], &[]));
     assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": 1, "unrecorded": 1 })));
+}
+
+#[test]
+fn verifies_one_segment() {
+    let env = CliEnv::new();
+    assert_eq!(env.process(&example("applications.jsonl")).code, Some(0));
+    let first = StoredDocuments::open(&env.path("out")).all().0;
+    let segment = first[0].0.as_str();
+    assert_eq!(env.process(&example("interim.jsonl")).code, Some(0));
+    let (code, counts, _) = report(&verified(&env, &["--segment", segment], &[]));
+    assert_eq!((code, counts), (Some(0), serde_json::json!({ "same": first.len() })));
+    let unknown = verified(&env, &["--segment", "segments/2026-01-01/x.seg"], &[]);
+    assert_eq!((unknown.code, error_code(&unknown)), (Some(1), "not_found".into()));
+    assert_eq!(verified(&env, &["--segment", segment, "--all"], &[]).code, Some(2));
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub fn copy(sql: &mut Session, application: &str, count: usize) {
                 x.drawn_at, x.arrived_at, x.completed_at, 'new', null, null
          from revision x join guarantee g on g.id = x.guarantee_id, copies c where g.application_id = $1",
         "insert into document
-         select c.copy_revision, d.kind, d.location, d.sha256, d.size, d.identity, d.stored_at, ''
+         select c.copy_revision, d.kind, d.segment, d.sha256, d.size, d.identity, d.stored_at, '',
+                d.position, d.length
          from document d join revision x on x.id = d.revision_id join guarantee g on g.id = x.guarantee_id, copies c
          where g.application_id = $1",
     ];

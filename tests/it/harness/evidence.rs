@@ -1,20 +1,23 @@
 //! Reads results for assertions: rows, documents, mails, messages, logs.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::Command,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 
 use hosho::keys::KeyRing;
-use hosho_schema::{ids, messages::MediumV1, models::authentication_key, queries::status::ApplicationStatus};
+use hosho_schema::{
+    db::Connection,
+    ids,
+    messages::MediumV1,
+    models::{authentication_key, document::Document},
+    queries::status::ApplicationStatus,
+};
 use lapin::types::ShortString;
 use serde_json::Value;
 
 use super::{
     amqp::{Client, Tap},
-    contract, postgres,
+    contract,
+    documents::{StoredDocuments, pdf_text},
+    postgres,
     process::{eventually, run},
     secrets::Needles,
     test_env::{LIMIT, TestEnv, example},
@@ -25,8 +28,8 @@ use super::{
 pub struct Evidence {
     /// Every row of every table, sorted.
     pub rows: Vec<String>,
-    /// Every file of the document store with its size and time.
-    pub documents: BTreeMap<String, (u64, SystemTime)>,
+    /// Every document of the store with its hash, by segment and position.
+    pub documents: BTreeMap<(String, u64), String>,
     pub mails: usize,
 }
 
@@ -39,6 +42,29 @@ impl Evidence {
         assert_eq!(self.documents, later.documents, "documents changed");
         assert_eq!(self.mails, later.mails, "mails were sent");
     }
+}
+
+/// The authentication keys by number. Panics if one does not match its hash.
+pub fn opened_keys(
+    db: &mut Connection,
+    ring: &Path,
+    statuses: &[ApplicationStatus],
+) -> BTreeMap<String, String> {
+    let ring = KeyRing::load(ring).unwrap();
+    let guarantees: Vec<_> =
+        statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
+    let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
+    let rows = authentication_key::by_guarantees(db, &ids).unwrap();
+    let mut keys = BTreeMap::new();
+    for (guarantee, row) in guarantees.into_iter().zip(rows) {
+        let number = &guarantee.number;
+        assert_eq!(row.is_some(), guarantee.medium == MediumV1::Electronic, "key of {number}");
+        let Some(row) = row else { continue };
+        let key = ring.open(&row.data_key_id, &row.sealed, &guarantee.id).unwrap();
+        assert_eq!(ring.lookup_hash(number, &key), row.lookup_hash, "keyed hash of {number}");
+        keys.insert(number.clone(), key.expose().to_owned());
+    }
+    keys
 }
 
 /// A product line of an application document.
@@ -152,61 +178,23 @@ impl TestEnv {
         let mut rows: Vec<String> =
             dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
         rows.sort();
-        let (mut documents, root) = (BTreeMap::new(), self.path("documents"));
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let (path, data) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
-                if data.is_dir() {
-                    folders.push(path);
-                } else {
-                    let name = path.strip_prefix(&root).unwrap().display().to_string();
-                    documents.insert(name, (data.len(), data.modified().unwrap()));
-                }
-            }
-        }
+        let stored = StoredDocuments::open(&self.path("")).all().0.into_iter();
+        let documents = stored.map(|(segment, one)| ((segment, one.position), one.header.sha256)).collect();
         Evidence { rows, documents, mails: self.smtp.received().len() }
     }
 
-    /// The authentication keys by number. Panics if one does not match its hash.
+    /// As [`opened_keys`].
     pub fn keys(&self, statuses: &[ApplicationStatus]) -> BTreeMap<String, String> {
-        let ring = KeyRing::load(&self.path("hosho.keys")).unwrap();
-        let guarantees: Vec<_> =
-            statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
-        let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
-        let rows = self.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
-        let mut keys = BTreeMap::new();
-        for (guarantee, row) in guarantees.into_iter().zip(rows) {
-            assert_eq!(
-                row.is_some(),
-                guarantee.medium == MediumV1::Electronic,
-                "key of {}",
-                guarantee.number
-            );
-            let Some(row) = row else { continue };
-            let key = ring.open(&row.data_key_id, &row.sealed, &guarantee.id).unwrap();
-            assert_eq!(
-                ring.lookup_hash(&guarantee.number, &key),
-                row.lookup_hash,
-                "keyed hash of {}",
-                guarantee.number
-            );
-            keys.insert(guarantee.number.clone(), key.expose().to_owned());
-        }
-        keys
+        self.with_database(|db| opened_keys(db, &self.path("hosho.keys"), statuses))
     }
 
-    pub fn document(&self, location: &str) -> Vec<u8> {
-        std::fs::read(self.path("documents").join(location)).unwrap()
+    pub fn document(&self, document: &Document) -> Vec<u8> {
+        StoredDocuments::open(&self.path("")).read(document)
     }
 
     /// The text of a stored document as pdftotext extracts it, without white space.
-    pub fn pdf_text(&self, location: &str) -> String {
-        let mut command = Command::new("pdftotext");
-        command.arg("-raw").arg(self.path("documents").join(location)).arg("-");
-        let output = run(command);
-        assert!(output.status.success(), "pdftotext: {}", String::from_utf8_lossy(&output.stderr));
-        squeezed(&String::from_utf8(output.stdout).unwrap())
+    pub fn pdf_text(&self, document: &Document) -> String {
+        squeezed(&pdf_text(&self.document(document)))
     }
 
     /// Every log line of every worker so far. Panics unless each is one JSON object.
@@ -264,6 +252,7 @@ impl TestEnv {
             keys.assert_absent("a mail as it was sent", &raw);
         }
         keys.assert_absent("the database", &postgres::dump(&self.database));
+        StoredDocuments::open(&self.path("")).assert_sealed();
     }
 
     /// Waits for an idle pipeline, stops the worker, and counts the dead letters.

@@ -6,11 +6,13 @@
 pub mod amqp;
 pub mod contract;
 pub mod dataset;
+pub mod documents;
 pub mod evidence;
 pub mod postgres;
 pub mod process;
 pub mod rabbit;
 pub mod redact;
+pub mod s3;
 pub mod secrets;
 pub mod smtp;
 pub mod test_env;

@@ -1,8 +1,10 @@
 //! Secrets and personal data, and the search for them in outputs.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
+
+use super::process::run;
 
 /// Texts to search for: keys, mail addresses, names of people and companies.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +53,21 @@ impl Needles {
     pub fn found_in(&self, haystack: &str) -> Vec<&str> {
         let is_in = |needle: &&String| forms(needle).iter().any(|form| haystack.contains(form.as_str()));
         self.0.iter().filter(is_in).map(String::as_str).collect()
+    }
+
+    /// The files below a folder that contain a needle, as grep finds them.
+    pub fn files_with(&self, folder: &Path) -> Vec<String> {
+        let patterns = tempfile::NamedTempFile::new().unwrap();
+        let forms: Vec<String> = self.0.iter().flat_map(|needle| forms(needle)).collect();
+        std::fs::write(patterns.path(), forms.join("\n")).unwrap();
+        let mut grep = Command::new("grep");
+        grep.args(["--recursive", "--text", "--fixed-strings", "--files-with-matches", "--file"]);
+        let output = run({
+            grep.arg(patterns.path()).arg(folder).env("LC_ALL", "C");
+            grep
+        });
+        assert!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Panics with the line that contains a needle.

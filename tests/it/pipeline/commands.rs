@@ -95,7 +95,7 @@ fn compares_topology_and_migrations_with_exit_codes() {
         (code, out.as_str()),
         (
             Some(1),
-            "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\npending  0004_revision\n"
+            "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\npending  0004_revision\npending  0005_segments\n"
         ),
         "{err}"
     );
@@ -107,7 +107,7 @@ fn compares_topology_and_migrations_with_exit_codes() {
     );
     assert_eq!(
         on_empty(&["migrate"]).1,
-        "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\napplied  0004_revision\n"
+        "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\napplied  0004_revision\napplied  0005_segments\n"
     );
     assert_eq!(on_empty(&["migrate", "--check"]).0, Some(0));
 

@@ -6,6 +6,7 @@
 
 mod commands;
 mod mail;
+mod moving;
 mod plans;
 mod recovery;
 mod runs;
@@ -23,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::{
     amqp::Message,
+    documents::assert_size,
     evidence::{Line, assert_events_keep_the_contract, lines},
     smtp::{self, Received},
     test_env::{TestEnv, example, identities},
@@ -81,10 +83,9 @@ fn assert_complete(
         "{context}"
     );
     for document in &revision.documents {
-        let bytes = env.document(&document.location);
-        assert_eq!(hex::encode(Sha256::digest(&bytes)), document.sha256, "{context}: {:?}", document.kind);
-        assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{context}: {:?}", document.kind);
-        let text = env.pdf_text(&document.location);
+        let bytes = env.document(document);
+        assert_size(document, &bytes);
+        let text = env.pdf_text(document);
         assert!(text.contains(&guarantee.number), "{context}: {:?} lacks its number: {text}", document.kind);
         let others = keys.values().filter(|other| Some(*other) != key || document.kind == Kind::Certificate);
         for foreign in others {
@@ -117,7 +118,8 @@ fn assert_complete(
             panic!("{context}: {:?}", parsed.attachments)
         };
         assert_eq!(
-            attachment.sha256, revision.documents[1].sha256,
+            attachment.sha256,
+            hex::encode(Sha256::digest(env.document(&revision.documents[1]))),
             "{context}: the attachment is not the stored notice"
         );
         assert_eq!(

@@ -22,6 +22,7 @@ use super::{
     model::{Expected, Line, Outcome, describe},
     senders::Sent,
 };
+use crate::harness::documents::StoredDocuments;
 
 /// The expected totals of all schedules so far.
 #[derive(Default)]
@@ -170,24 +171,19 @@ fn assert_documents(db: &mut Connection, app: &App, issued: &[(&GuaranteeStatus,
         .remove(0)
         .map(|row| (row.data_key_id, row.sealed));
     let rendered = app.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
-    let rendered: Vec<(Kind, String)> =
-        rendered.into_iter().map(|(kind, bytes)| (kind, hex::encode(Sha256::digest(bytes)))).collect();
-    let stored: Vec<(Kind, String)> =
-        revision.documents.iter().map(|document| (document.kind, document.sha256.clone())).collect();
-    assert_eq!(rendered, stored, "documents of {} rendered again differ", found.guarantee.number);
+    let hashes = rendered.iter().zip(&revision.documents).map(|((kind, bytes), document)| {
+        let sha256 = hex::encode(Sha256::digest(bytes));
+        (*kind, app.documents.hash(document, &sha256))
+    });
+    let stored = revision.documents.iter().map(|document| (document.kind, document.sha256.clone()));
+    assert!(hashes.eq(stored), "documents of {} rendered again differ", found.guarantee.number);
+    assert_eq!(rendered.len(), revision.documents.len());
 }
 
-/// The folders contain exactly the documents and mails of the rows.
+/// The folders contain the documents and mails of the rows and no others.
 fn assert_files(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
-    let documents = folder.join("documents");
-    let mut wanted = BTreeSet::new();
-    for document in issued.iter().flat_map(|(_, revision)| &revision.documents) {
-        let path = documents.join(&document.location);
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
-        assert_eq!(hex::encode(Sha256::digest(bytes)), document.sha256);
-        assert!(wanted.insert(path), "two certificates share {}", document.location);
-    }
-    assert_eq!(files(&documents), wanted, "documents, found and expected");
+    let rows = issued.iter().flat_map(|(_, revision)| &revision.documents);
+    assert_eq!(StoredDocuments::open(folder).assert_are(rows), 0, "segments with an unfinished end");
     let mails = folder.join("mail");
     let wanted: BTreeSet<PathBuf> = issued
         .iter()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Finding;
-use crate::{app, config::Config, fault::chain};
+use crate::{app, config::Config, documents::store, fault::chain};
 
 pub(super) async fn check(config: &Config) -> Finding {
     let folder =
@@ -15,8 +15,8 @@ pub(super) async fn check(config: &Config) -> Finding {
             "mount it or correct documents.url; the first worker creates it",
         );
     }
-    let probed = match app::documents(config) {
-        Ok(documents) => documents.probe_reading().await.map_err(|error| chain(&error)),
+    let probed = match app::store_settings(&config.documents) {
+        Ok(settings) => store::probe(&settings).await.map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
     Finding::of(

@@ -25,6 +25,7 @@ use serde::Serialize;
 use super::super::{Error, input::Record, stored_violations};
 use crate::{
     app::App,
+    documents::store::Access,
     domain::{guarantee_history, labels, violation::Violation},
     mail,
     stages::{amend, validate},
@@ -197,8 +198,8 @@ pub async fn gather(
                     medium: guarantee.medium,
                     number: guarantee.number.clone(),
                     revision: revision.revision.revision,
-                    certificate: named(out, revision, Kind::Certificate, &guarantee.number)?,
-                    notice: named(out, revision, Kind::Notice, &guarantee.number)?,
+                    certificate: written(app, out, revision, Kind::Certificate, &guarantee.number).await?,
+                    notice: written(app, out, revision, Kind::Notice, &guarantee.number).await?,
                     mail: mail_state(revision),
                     mail_file: mail_file(out, revision),
                     result: match revision.revision.completed_at {
@@ -264,9 +265,14 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
                 ChangeEffectV1::Reissue => revision,
             })
         };
-        let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
-        let certificate = name(Kind::Certificate)?.or(name(Kind::Cancellation)?);
-        let notice = name(Kind::Notice)?;
+        let (mut certificate, mut notice) = (None, None);
+        if let Some(made) = &made {
+            // A revision has one or the other.
+            for kind in [Kind::Certificate, Kind::Cancellation] {
+                certificate = certificate.or(written(app, out, made, kind, &number).await?);
+            }
+            notice = written(app, out, made, Kind::Notice, &number).await?;
+        }
         report.changes.push(Changed {
             source: row.source.clone(),
             id: row.upstream_id.clone(),
@@ -302,9 +308,14 @@ fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
     }
 }
 
-/// `<kind>s/<number>.pdf`: a second name of the file in the document store.
-fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Result<Option<PathBuf>, Error> {
-    use std::os::unix::fs::DirBuilderExt;
+/// Writes a document to `<kind>s/<number>.pdf`, for the user of `--out`.
+async fn written(
+    app: &App,
+    out: &Path,
+    revision: &RevisionStatus,
+    kind: Kind,
+    number: &str,
+) -> Result<Option<PathBuf>, Error> {
     let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
         return Ok(None);
     };
@@ -319,28 +330,25 @@ fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Res
         revision::Kind::Amendment => format!("-{}", number_of_change()),
         revision::Kind::Correction => format!("-{}-corrected-{place}", number_of_change()),
     };
-    let name = folder.join(format!("{number}{suffix}.pdf"));
-    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    created
-        .and_then(|()| link(&out.join("documents").join(&document.location), &name))
-        .map_err(|error| Error::unavailable(error).context(format!("cannot name {}", name.display())))?;
-    Ok(Some(name))
+    let file = folder.join(format!("{number}{suffix}.pdf"));
+    let access = Access { reader: "process", reason: "a file for the user of --out" };
+    let bytes = app.documents.read_notice(document, access).await.map_err(Error::unavailable)?;
+    if std::fs::read(&file).is_ok_and(|found| found == *bytes) {
+        return Ok(Some(file));
+    }
+    write_private(&folder, &file, &bytes)
+        .map_err(|error| Error::unavailable(error).context(format!("cannot write {}", file.display())))?;
+    Ok(Some(file))
 }
 
-/// Gives a file a second name, atomically replacing one of another file.
-fn link(file: &Path, name: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let stored = std::fs::metadata(file)?;
-    if std::fs::metadata(name).is_ok_and(|found| (found.dev(), found.ino()) == (stored.dev(), stored.ino())) {
-        return Ok(());
-    }
-    let draft = name.with_extension("draft");
-    match std::fs::remove_file(&draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::hard_link(file, &draft)?;
-    std::fs::rename(&draft, name)
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(folder: &Path, file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::{io::Write as _, os::unix::fs::DirBuilderExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+    draft.write_all(bytes)?;
+    draft.persist(file).map_err(|failed| failed.error)?;
+    Ok(())
 }
 
 fn mail_state(revision: &RevisionStatus) -> &'static str {

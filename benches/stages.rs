@@ -143,7 +143,11 @@ fn issue(group: &mut BenchmarkGroup<'_, WallTime>) {
     ];
     let runtime = Runtime::new().unwrap();
     let app = runtime.block_on(async {
-        App::open(&Config::load(None, &settings).unwrap(), CancellationToken::new()).unwrap()
+        App::open(
+            &Config::load(None, &settings.map(|(key, value)| (key, Some(value)))).unwrap(),
+            CancellationToken::new(),
+        )
+        .unwrap()
     });
     runtime.block_on(app.migrate()).unwrap();
     let bodies = Applications::new(&["07", "31", "35"])

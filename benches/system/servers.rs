@@ -135,7 +135,8 @@ impl Servers {
 impl TestEnv {
     /// The configuration, for code that runs in this process.
     pub(crate) fn config(&self) -> Config {
-        Config::load(None, &self.settings).unwrap()
+        let settings: Vec<_> = self.settings.iter().map(|(key, value)| (*key, Some(value.clone()))).collect();
+        Config::load(None, &settings).unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary can reach anything")]
 
+mod attacks;
 mod broker;
 mod crashes;
 mod database;

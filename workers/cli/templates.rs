@@ -15,7 +15,10 @@ use super::{
 use crate::{
     config::Config,
     documents::check::TemplateCheck,
-    operations::templates::{self, Listed, Sample, Written},
+    operations::{
+        configuration::Overrides,
+        templates::{self, Listed, Sample, Written},
+    },
 };
 
 /// Check, list and preview the templates of notices, certificates and mails
@@ -69,12 +72,12 @@ enum Sub {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
+    pub(super) fn overrides(&self) -> Result<Overrides, Error> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         if !folder.is_dir() {
             return Err(Error::invalid(format!("there is no folder {}", folder.display())));
         }
-        Ok(vec![("templates.folder", folder.display().to_string())])
+        Ok(vec![("templates.folder", Some(folder.display().to_string()))])
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(
             args(folder.path()).overrides().unwrap(),
-            [("templates.folder", folder.path().display().to_string())]
+            [("templates.folder", Some(folder.path().display().to_string()))]
         );
         assert!(args(&folder.path().join("none")).overrides().is_err());
     }

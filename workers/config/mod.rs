@@ -1,4 +1,5 @@
-//! Configuration: `config/default.toml` (built in) < file < environment.
+//! Configuration: `config/default.toml` (built in) < file < environment < command line.
+//! A file with a secret has the rank of the setting that names it.
 //! It is checked as a whole before anything is opened.
 //!
 //! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An
@@ -19,10 +20,20 @@ pub use sections::*;
 
 use crate::{
     broker::RetryDelay,
-    mail::is_mail_address,
+    mail::{Security, is_mail_address},
     schedule::CronSchedule,
-    secret::{Secret, SecretUrl},
+    secret::{Secret, SecretUrl, is_loopback},
 };
+
+/// Two settings for one thing: that of the higher layer counts.
+/// A file with a secret, or the key ring itself, comes second.
+const ALTERNATIVES: [(&str, &str); 5] = [
+    ("broker.url", "broker.url_file"),
+    ("database.url", "database.url_file"),
+    ("documents.secret_access_key", "documents.secret_access_key_file"),
+    ("keys.file", "keys.ring"),
+    ("mail.password", "mail.password_file"),
+];
 
 /// The manual, and the lowest layer.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
@@ -50,25 +61,47 @@ pub enum ConfigError {
 impl Config {
     /// Reads all layers.
     /// `file` is that of `--config`; `overrides` (key, value) are other command-line options.
-    pub fn load(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+    pub fn load(file: Option<&Path>, overrides: &[(&str, Option<String>)]) -> Result<Self, ConfigError> {
         Self::from_layers(file, environment(), overrides)
     }
 
     fn from_layers(
         file: Option<&Path>,
         environment: Environment,
-        overrides: &[(&str, String)],
+        overrides: &[(&str, Option<String>)],
     ) -> Result<Self, ConfigError> {
-        let layers = |error: ::config::ConfigError| problem::of(&error);
-        let mut builder = Layers::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+        let failed = |error: ::config::ConfigError| problem::of(&error);
+        let mut layers = vec![Layers::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml))];
         if let Some(file) = file {
-            builder = builder.add_source(File::from_str(&read(file)?, FileFormat::Toml));
+            layers.push(Layers::builder().add_source(File::from_str(&read(file)?, FileFormat::Toml)));
         }
-        builder = builder.add_source(environment);
+        layers.push(Layers::builder().add_source(environment));
+        let mut options = Layers::builder();
         for (key, value) in overrides {
-            builder = builder.set_override(key, value.clone()).map_err(layers)?;
+            options = options.set_override(key, value.clone()).map_err(failed)?;
         }
-        let mut config: Self = builder.build().map_err(layers)?.try_deserialize().map_err(layers)?;
+        layers.push(options);
+        let layers: Vec<Layers> =
+            layers.into_iter().map(|layer| layer.build().map_err(failed)).collect::<Result<_, _>>()?;
+        let mut merged = Layers::builder();
+        for layer in &layers {
+            merged = merged.add_source(layer.clone());
+        }
+        for (key, stronger) in ALTERNATIVES {
+            let highest = |key| {
+                layers
+                    .iter()
+                    .rposition(|layer| layer.get::<Option<String>>(key).is_ok_and(|set| set.is_some()))
+            };
+            if highest(key).is_some() && highest(key) == highest(stronger) {
+                let problem = format!("is given together with {stronger}; keep one of them");
+                return Err(ConfigError::Value { key: key.to_owned(), problem });
+            }
+            if highest(key) > highest(stronger) {
+                merged = merged.set_override(stronger, None::<String>).map_err(failed)?;
+            }
+        }
+        let mut config: Self = merged.build().map_err(failed)?.try_deserialize().map_err(failed)?;
         config.read_secret_files()?;
         config.validate()?;
         Ok(config)
@@ -95,12 +128,76 @@ impl Config {
         Ok(())
     }
 
+    /// Passwords, keys and personal data are sent in clear to another host only if a setting allows it.
+    fn require_encryption(&self) -> Result<(), ConfigError> {
+        let Self { broker, database, documents, mail, registry, .. } = self;
+        let endpoint =
+            |url: &str| SecretUrl::new(SecretUrl::new(url).parameter("endpoint").unwrap_or_default());
+        let is_web_in_clear = |url: &SecretUrl| url.expose().starts_with("http://") && !url.is_local();
+        let database_encrypts = database
+            .url
+            .parameter("sslmode")
+            .is_some_and(|mode| matches!(&*mode, "require" | "verify-ca" | "verify-full"));
+        let stores = [Some(&documents.url), documents.previous_url.as_ref()];
+        for (key, section, is_allowed, is_in_clear, encrypted) in [
+            (
+                "broker.url",
+                "broker",
+                broker.allow_cleartext,
+                broker.url.expose().starts_with("amqp://") && !broker.url.is_local(),
+                "amqps://",
+            ),
+            (
+                "database.url",
+                "database",
+                database.allow_cleartext,
+                !database.url.is_local() && !database_encrypts,
+                "?sslmode=verify-full",
+            ),
+            (
+                "documents.url",
+                "documents",
+                documents.allow_cleartext,
+                stores.into_iter().flatten().any(|url| is_web_in_clear(&endpoint(url))),
+                "endpoint=https://",
+            ),
+            (
+                "mail.security",
+                "mail",
+                mail.allow_cleartext,
+                mail.transport == MailTransport::Smtp
+                    && mail.security == Security::None
+                    && !is_loopback(&mail.host),
+                "tls or starttls",
+            ),
+            (
+                "registry.url",
+                "registry",
+                registry.allow_cleartext,
+                is_web_in_clear(&SecretUrl::new(registry.url.as_str())),
+                "https://",
+            ),
+        ] {
+            if is_in_clear && !is_allowed {
+                let problem = format!(
+                    "another host would be reached without encryption; use {encrypted}, or set \
+                     {section}.allow_cleartext = true"
+                );
+                return Err(ConfigError::Value { key: key.to_owned(), problem });
+            }
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<(), ConfigError> {
         let require = |holds: bool, key: &str, problem: &str| {
             let wrong = || ConfigError::Value { key: key.to_owned(), problem: problem.to_owned() };
             if holds { Ok(()) } else { Err(wrong()) }
         };
-        let Self { work, database, documents, mail, schedule, batch, registry, .. } = self;
+        let Self { broker, work, database, documents, mail, schedule, batch, registry, .. } = self;
+        for (key, url) in [("broker.url", &broker.url), ("database.url", &database.url)] {
+            url.problem().map_or(Ok(()), |problem| require(false, key, problem))?;
+        }
         require(work.batch > 0, "work.batch", "must be at least 1")?;
         require(work.concurrency > 0, "work.concurrency", "must be at least 1")?;
         require(
@@ -125,6 +222,7 @@ impl Config {
                 require(false, key, &problem.to_string())?;
             }
         }
+        self.require_encryption()?;
         let flows = batch.rate > 0 && batch.in_flight > 0;
         require(flows, "batch.rate", "batch.rate and batch.in_flight must be at least 1")?;
         require(batch.lease_seconds >= 5, "batch.lease_seconds", "must be at least 5")?;
@@ -235,6 +333,119 @@ mod tests {
     }
 
     #[test]
+    fn files_of_secrets_have_the_rank_of_their_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "postgres://localhost/from-file").unwrap();
+        let file = format!("[database]\nurl_file = \"{}\"\n", secret.display());
+        let url = |file: &str, variables: &[(&str, &str)], option: Option<&str>| {
+            let path = folder.path().join("hosho.toml");
+            std::fs::write(&path, file).unwrap();
+            let variables = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let environment = environment().source(Some(variables.collect()));
+            let options: Vec<_> =
+                option.map(|url| ("database.url", Some(url.to_owned()))).into_iter().collect();
+            let loaded = Config::from_layers(Some(&path), environment, &options);
+            loaded.map(|config| config.database.url.expose().to_owned()).map_err(|error| error.to_string())
+        };
+        assert_eq!(url(&file, &[], None).unwrap(), "postgres://localhost/from-file");
+        let variable = [("HOSHO__DATABASE__URL", "sqlite:from-environment")];
+        assert_eq!(url(&file, &variable, None).unwrap(), "sqlite:from-environment");
+        assert_eq!(url(&file, &variable, Some("sqlite:option")).unwrap(), "sqlite:option");
+        assert_eq!(url(&file, &[], Some("sqlite:option")).unwrap(), "sqlite:option");
+        let secret = secret.display().to_string();
+        let variable = [("HOSHO__DATABASE__URL_FILE", secret.as_str())];
+        assert_eq!(
+            url("[database]\nurl = \"sqlite:x\"\n", &variable, None).unwrap(),
+            "postgres://localhost/from-file"
+        );
+        assert_eq!(url("", &variable, Some("sqlite:option")).unwrap(), "sqlite:option");
+        let both = format!("{file}url = \"sqlite:x\"\n");
+        assert_eq!(
+            url(&both, &[], None).unwrap_err(),
+            "configuration: database.url: is given together with database.url_file; keep one of them"
+        );
+        let ring = load("[keys]\nfile = \"x\"\n", &[("HOSHO__KEYS__RING", "k1 00")]).unwrap();
+        assert!(ring.keys.ring.is_some());
+    }
+
+    #[test]
+    fn other_hosts_are_reached_encrypted() {
+        for (section, key, in_clear, encrypted) in [
+            ("broker", "url", "amqp://u:p@rabbit.example.jp/v", "amqps://u:p@rabbit.example.jp/v"),
+            (
+                "database",
+                "url",
+                "postgres://u:p@db.example.jp/d",
+                "postgres://u:p@db.example.jp/d?sslmode=require",
+            ),
+            (
+                "database",
+                "url",
+                "postgres://u@db.example.jp/d?sslmode=prefer",
+                "postgres://u@localhost,[::1]/d",
+            ),
+            (
+                "database",
+                "url",
+                "postgres://u@127.0.0.1/d?host=db.example.jp",
+                "postgres://u@/d?host=/run/postgresql",
+            ),
+            (
+                "documents",
+                "url",
+                "s3://b/p?endpoint=http://s3.example.jp",
+                "s3://b/p?endpoint=http://127.0.0.1:9000",
+            ),
+            ("registry", "url", "http://registry.example.jp/", "http://localhost:8080/"),
+        ] {
+            let file = |url: &str| format!("[{section}]\n{key} = \"{url}\"\n");
+            let refused = load(&file(in_clear), &[]).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("configuration: {section}.{key}: another host")),
+                "{refused}"
+            );
+            load(&format!("{}allow_cleartext = true\n", file(in_clear)), &[]).unwrap();
+            load(&file(encrypted), &[]).unwrap();
+        }
+        let mail = "[mail]\ntransport = \"smtp\"\nhost = \"smtp.example.jp\"\n";
+        load(mail, &[]).unwrap();
+        let refused = load(&format!("{mail}security = \"none\"\n"), &[]).unwrap_err();
+        assert!(refused.contains("mail.security: another host"), "{refused}");
+    }
+
+    /// What is behind the password may be a part of it.
+    #[test]
+    fn quotes_nothing_of_a_wrong_url() {
+        for (section, url, problem) in [
+            ("database", "postgres://app:Kx9@secretTail@127.0.0.1:5432/d", "more than one @"),
+            ("database", "postgres://app:Kx9@sec:retTail@127.0.0.1:5432/d", "more than one @"),
+            ("database", "postgres://app:p@ss:w/o#r%d@127.0.0.1:5432/d", "without two hexadecimal digits"),
+            ("database", "postgres://app:secretTail%zz@127.0.0.1/d", "without two hexadecimal digits"),
+            ("database", "postgres://app:12/secretTail@127.0.0.1/d", "an @ after"),
+            ("database", "postgres://app:secretTail/x#y@127.0.0.1/d", "an @ after"),
+            ("database", "postgres://app:secret Tail@127.0.0.1/d", "white space"),
+            ("database", "postgres://app:x@h:secretTail/d", "port"),
+            ("broker", "amqp://app:Kx9@secretTail@127.0.0.1:5672/v", "more than one @"),
+            ("broker", "amqp://app:secretTail?@127.0.0.1:5672/v", "an @ after"),
+        ] {
+            let refused = load(&format!("[{section}]\nurl = \"{url}\"\n"), &[]).unwrap_err();
+            assert!(refused.starts_with(&format!("configuration: {section}.url: ")), "{refused}");
+            assert!(
+                refused.contains(problem) && !refused.contains("Tail") && !refused.contains("Kx9"),
+                "{refused}"
+            );
+        }
+        for url in [
+            "postgres://app:p%40ss@h1:5432,h2:5433/d?target_session_attrs=read-write&sslmode=require",
+            "postgresql:///d?host=/run/postgresql",
+            "postgres://app@[::1]:5432/d",
+        ] {
+            load(&format!("[database]\nurl = \"{url}\"\n"), &[]).unwrap();
+        }
+    }
+
+    #[test]
     fn converts_variables_by_the_type_of_the_setting() {
         let variables = [
             ("HOSHO__MAIL__USER", "1e3"),
@@ -328,7 +539,7 @@ mod tests {
     #[test]
     fn masks_secrets() {
         let config = load(
-            "[database]\nurl = \"postgres://u:hunter2@h/d?sslpassword=hunter2\"\n[mail]\nuser = \"u\"\npassword = \"hunter2\"\n[broker]\nurl = \"amqp://u:hunter2@h/v\"\n",
+            "[database]\nurl = \"postgres://u:hunter2@h/d?sslmode=require&sslpassword=hunter2\"\n[mail]\nuser = \"u\"\npassword = \"hunter2\"\n[broker]\nurl = \"amqps://u:hunter2@h/v\"\n",
             &[],
         )
         .unwrap();

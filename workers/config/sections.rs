@@ -58,12 +58,16 @@ sections! {
         /// Of every name.
         prefix: String,
         confirm_timeout_seconds: u64,
+        /// Permits unencrypted connections to other hosts.
+        allow_cleartext: bool,
     }
     Database {
         /// `sqlite:…` or `postgres://…`.
         url: SecretUrl,
         url_file: Option<PathBuf>,
         connections: u32,
+        /// Permits unencrypted connections to other hosts.
+        allow_cleartext: bool,
     }
     Documents {
         /// `file:…` or `s3:…`.
@@ -74,6 +78,8 @@ sections! {
         secret_access_key: Option<Secret>,
         /// File that holds the secret access key instead.
         secret_access_key_file: Option<PathBuf>,
+        /// Permits unencrypted connections to other hosts.
+        allow_cleartext: bool,
     }
     Keys {
         /// The keys themselves, from the environment.
@@ -84,6 +90,8 @@ sections! {
     Registry {
         /// The page where an obligee enters number and key.
         url: String,
+        /// Permits unencrypted connections to other hosts.
+        allow_cleartext: bool,
     }
     Mail {
         #[serde(deserialize_with = "choice")]
@@ -105,6 +113,8 @@ sections! {
         /// Seconds for the last reply.
         reply_timeout_seconds: u64,
         connections: usize,
+        /// Permits unencrypted connections to other hosts.
+        allow_cleartext: bool,
     }
     Fonts {
         /// Mincho faces in order of preference, files or names.

@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::Error;
 use crate::{app, config::Config, documents::templates::TEMPLATES, stages};
 
-/// Settings that override those of the configuration file.
-pub type Overrides = Vec<(&'static str, String)>;
+/// Settings of the command line, which override environment and file.
+/// `None` unsets one.
+pub type Overrides = Vec<(&'static str, Option<String>)>;
 
 /// Counts of a valid configuration.
 #[derive(Debug, Serialize)]
@@ -18,7 +19,7 @@ pub struct Counts {
     pub templates: usize,
 }
 
-pub fn load(file: Option<&Path>, overrides: &[(&'static str, String)]) -> Result<Config, Error> {
+pub fn load(file: Option<&Path>, overrides: &[(&'static str, Option<String>)]) -> Result<Config, Error> {
     Config::load(file, overrides).map_err(|error| {
         Error::configuration(error)
             .hint("correct it, then run `hosho config check`; config/default.toml explains every setting")
@@ -35,7 +36,7 @@ pub fn check(config: &Config) -> Result<Counts, Error> {
     })
 }
 
-/// Database, documents and keys of an existing folder.
+/// The settings of an existing folder, for commands that read or change its database.
 pub fn stored(out: &Path) -> Result<Overrides, Error> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
@@ -45,28 +46,36 @@ pub fn stored(out: &Path) -> Result<Overrides, Error> {
         ))
         .hint("give the --out folder of `hosho process`"));
     }
+    within(out)
+}
+
+/// Everything that a process reads or writes besides its input is in this folder.
+/// No other database, store, broker, mail server or key ring of the configuration is used.
+fn within(out: &Path) -> Result<Overrides, Error> {
+    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
+    let set = |text: String| Some(text);
     Ok(vec![
-        ("database.url", format!("sqlite:{}", file.display())),
-        ("documents.url", format!("file:{}", out.join("documents").display())),
-        ("keys.file", out.join("hosho.keys").display().to_string()),
+        ("broker.url", set("memory:".to_owned())),
+        ("database.url", set(format!("sqlite:{out}/hosho.sqlite"))),
+        ("documents.url", set(format!("file:{out}/documents"))),
+        ("documents.previous_url", None),
+        ("documents.access_key_id", None),
+        ("documents.secret_access_key", None),
+        ("documents.secret_access_key_file", None),
+        ("keys.file", set(format!("{out}/hosho.keys"))),
+        ("mail.transport", set("folder".to_owned())),
+        ("mail.folder", set(format!("{out}/mail"))),
+        ("batch.report_folder", set(format!("{out}/reports"))),
     ])
 }
 
-/// All settings of a folder, which may be new.
+/// The settings of a folder, which may be new.
 pub fn embedded(out: &Path, verbose: bool) -> Result<Overrides, Error> {
-    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
-    let mut overrides = vec![
-        ("broker.url", "memory:".to_owned()),
-        ("database.url", format!("sqlite:{out}/hosho.sqlite")),
-        ("documents.url", format!("file:{out}/documents")),
-        ("keys.file", format!("{out}/hosho.keys")),
-        ("keys.create", "true".to_owned()),
-        ("mail.transport", "folder".to_owned()),
-        ("mail.folder", format!("{out}/mail")),
-    ];
+    let mut overrides = within(out)?;
+    overrides.push(("keys.create", Some("true".to_owned())));
     if !verbose {
         // Not only errors: with a full disk the stages wait, and the reason is a warning.
-        overrides.push(("log.level", "warn".to_owned()));
+        overrides.push(("log.level", Some("warn".to_owned())));
     }
     Ok(overrides)
 }
@@ -76,6 +85,6 @@ pub fn reopened(out: &Path) -> Result<Overrides, Error> {
     stored(out)?;
     let mut overrides = embedded(out, false)?;
     // A new key ring would hide that everything sealed with the old one is lost.
-    overrides.push(("keys.create", "false".to_owned()));
+    overrides.push(("keys.create", Some("false".to_owned())));
     Ok(overrides)
 }

@@ -23,7 +23,7 @@ fn every_kind_of_face_renders_every_template() {
             );
             continue;
         }
-        let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
+        let settings = [("fonts.mincho", Some(mincho.to_owned())), ("fonts.gothic", Some(gothic.to_owned()))];
         let renderer = app::checked_renderer(&Config::load(None, &settings).unwrap()).unwrap();
         let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
         assert_eq!(renderer.fonts().missing(text), Vec::<char>::new(), "{mincho}");

@@ -125,8 +125,11 @@ fn config_show_masks_secrets_in_both_forms() {
     let env = CliEnv::new();
     let secret = env.file("secret", "word-in-file\n");
     let settings = [
-        ("BROKER__URL", "amqp://hosho:word-one@mq.example.jp/v"),
-        ("DATABASE__URL", "postgres://hosho:word%2Dtwo@db.example.jp/d?sslpassword=word-three"),
+        ("BROKER__URL", "amqps://hosho:word-one@mq.example.jp/v"),
+        (
+            "DATABASE__URL",
+            "postgres://hosho:word%2Dtwo@db.example.jp/d?sslmode=require&sslpassword=word-three",
+        ),
         ("MAIL__USER", "relay-user"),
         ("MAIL__PASSWORD", "word-four"),
     ];
@@ -145,7 +148,7 @@ fn config_show_masks_secrets_in_both_forms() {
         }
         assert_eq!((&json["mail"]["user"], &json["mail"]["password"]), (&"relay-user".into(), &"***".into()));
         if settings.len() == 4 {
-            assert_eq!(json["broker"]["url"], "amqp://hosho:***@mq.example.jp/v");
+            assert_eq!(json["broker"]["url"], "amqps://hosho:***@mq.example.jp/v");
             assert_eq!(json["database"]["url"], "postgres://hosho:***@db.example.jp/d?***");
         }
     }

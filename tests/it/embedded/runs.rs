@@ -37,7 +37,7 @@ fn failures_of_a_run_are_dead_letters() {
     let mut command =
         env.hosho(["reissue", "--all", "--reason", "a trial", "--actor", "hanako", "--json", "--out", "out"]);
     command
-        .env("HOSHO__BATCH__REPORT_FOLDER", env.path("reports"))
+        .env("HOSHO__BATCH__REPORT_FOLDER", env.path("elsewhere"))
         .env("HOSHO__BATCH__REPORT_TO", "watch@surety.example.jp");
     let reissued = answer(command);
     let run = json(&reissued);
@@ -58,7 +58,8 @@ fn failures_of_a_run_are_dead_letters() {
     texts.run(&["batch", "show", &id[..8], "--out", "out"]);
     insta::assert_snapshot!("run_with_failures", without_pace(&texts.redacted()));
 
-    let report = files_below(&env.path("reports"));
+    assert!(!env.path("elsewhere").exists());
+    let report = files_below(&env.path("out/reports"));
     let report = std::fs::read_to_string(report.first().expect("a report")).unwrap();
     let reports: Vec<_> = files_below(&env.path("out/mail"))
         .iter()

@@ -84,7 +84,7 @@ impl System {
             ("mail.transport", "folder".to_owned()),
             ("mail.folder", path("mail")),
         ];
-        let config = Config::load(None, &overrides).unwrap();
+        let config = Config::load(None, &overrides.map(|(key, value)| (key, Some(value)))).unwrap();
         let mut app = App::open(&config, CancellationToken::new()).unwrap();
         app.clock = Clock::fixed(beginning());
         app.mail_delivery.clock = app.clock.clone();

@@ -1,0 +1,5 @@
+//! Attacks that were seen to succeed, each against the program as it is.
+//!
+//! - `configuration`: a file that names other databases, stores and servers.
+
+mod configuration;

@@ -22,7 +22,7 @@ use crate::harness::smtp::{Mode, SmtpServer, ca_file, parse};
 
 const LOGIN: (&str, &str) = ("hosho@example.jp", "a password: 秘密");
 
-fn message(id: &str) -> MailMessage {
+pub fn message(id: &str) -> MailMessage {
     let templates = Templates::load(None).unwrap();
     let (_, context) = MailContext::samples().swap_remove(1);
     MailMessage {

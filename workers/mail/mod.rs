@@ -26,6 +26,7 @@
 //! Replies of servers quote addresses; these are redacted before a reply is logged or stored.
 
 mod address;
+mod cleartext;
 pub mod delivery;
 mod folder;
 mod message;

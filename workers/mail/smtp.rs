@@ -4,8 +4,8 @@
 //! `Unavailable`: the iterator that feeds the content sets it at its end, because lettre writes the dot next.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lettre::Address;
@@ -19,10 +19,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use super::cleartext::Unbuffered;
 use super::message::EncodedMail;
 use super::{Cause, MailerError, Reply, SendError, Step};
 use crate::redact::redact_addresses;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_loopback};
 
 /// Idle time after which we close a connection.
 /// Servers commonly close after one to five minutes.
@@ -105,7 +106,7 @@ impl Relay {
     pub(super) fn new(settings: SmtpSettings) -> Result<Self, MailerError> {
         if settings.security == Security::None
             && settings.credentials.is_some()
-            && !is_this_machine(&settings.host)
+            && !is_loopback(&settings.host)
         {
             return Err(MailerError::PasswordInClear { host: settings.host });
         }
@@ -215,6 +216,7 @@ impl Relay {
     async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
         let settings = &self.settings;
         let wrapped = if settings.security == Security::Tls { self.tls.clone() } else { None };
+        let is_encrypted = Arc::new(AtomicBool::new(settings.security == Security::None));
         let connecting = async {
             let address = (settings.host.as_str(), settings.port);
             let mut connection = match wrapped {
@@ -224,7 +226,9 @@ impl Relay {
                 }
                 None => {
                     let stream = connect_tcp(address).await.map_err(|error| (Step::Connect, error.into()))?;
-                    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello_name).await
+                    let is_encrypted = Arc::clone(&is_encrypted);
+                    let stream = Box::new(Unbuffered { stream, is_encrypted });
+                    AsyncSmtpConnection::connect_with_transport(stream, &self.hello_name).await
                 }
             }
             .map_err(|error| (Step::Connect, cause(error, None)))?;
@@ -234,6 +238,7 @@ impl Relay {
                     .await
                     .map_err(|error| (Step::Connect, cause(error, None)))?;
             }
+            is_encrypted.store(true, Ordering::Relaxed);
             if let Some(credentials) = &settings.credentials {
                 let login =
                     Login::new(credentials.username.clone(), credentials.password.expose().to_owned());
@@ -403,11 +408,6 @@ fn masked(text: &str, part: &str) -> String {
     }
     masked.push_str(&text[from..]);
     masked
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn tls_parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, MailerError> {

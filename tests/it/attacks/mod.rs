@@ -1,5 +1,7 @@
 //! Attacks that were seen to succeed, each against the program as it is.
 //!
-//! - `configuration`: a file that names other databases, stores and servers.
+//! - `configuration`: a file that names other databases, stores and servers;
+//! - `mail`: replies that are not the server's.
 
 mod configuration;
+mod mail;

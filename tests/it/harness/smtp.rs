@@ -169,7 +169,7 @@ fn script() -> PathBuf {
 }
 
 /// A private certificate authority and a server certificate for localhost.
-fn certificates() -> &'static TempDir {
+pub(crate) fn certificates() -> &'static TempDir {
     static CERTIFICATES: OnceLock<TempDir> = OnceLock::new();
     CERTIFICATES.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

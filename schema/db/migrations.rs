@@ -3,13 +3,20 @@
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
-use diesel::migration::{Migration, MigrationSource};
+use diesel::dsl::sql;
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{Connection, DbError, Result};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+const READING: &str = "reading what is applied";
 
 /// Key of the advisory lock that keeps two migrating programs apart on PostgreSQL.
 const LOCK: i64 = 0x686f_7368_6f00;
@@ -32,11 +39,56 @@ pub fn revert_all(db: &mut Connection) -> Result<Vec<String>> {
     })
 }
 
+/// The missing migrations. Creates nothing: a role without DDL rights and a standby can ask.
 pub fn pending(db: &mut Connection) -> Result<Vec<String>> {
-    match db {
-        Connection::Postgres(c) => unapplied(&mut **c, POSTGRES).map(|(names, _)| names),
-        Connection::Sqlite(c) => unapplied(&mut **c, SQLITE).map(|(names, _)| names),
+    let applied = applied(db)?;
+    let names = match db {
+        Connection::Postgres(_) => names::<Pg>(&POSTGRES),
+        Connection::Sqlite(_) => names::<Sqlite>(&SQLITE),
+    };
+    Ok(names?.into_iter().filter(|(version, _)| !applied.contains(version)).map(|(_, name)| name).collect())
+}
+
+/// The versions in diesel's table, which the first migration creates.
+fn applied(db: &mut Connection) -> Result<Vec<String>> {
+    const VERSIONS: &str = "select version from __diesel_schema_migrations";
+    #[derive(QueryableByName)]
+    struct Version {
+        #[diesel(sql_type = Text)]
+        version: String,
     }
+    let exists: bool = match db {
+        Connection::Postgres(c) => {
+            diesel::select(sql::<Bool>("to_regclass('__diesel_schema_migrations') is not null"))
+                .get_result(&mut **c)
+        }
+        Connection::Sqlite(c) => diesel::select(sql::<Bool>(
+            "exists (select 1 from sqlite_master where name = '__diesel_schema_migrations')",
+        ))
+        .get_result(&mut **c),
+    }
+    .map_err(failed(READING))?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    let versions: Vec<Version> = match db {
+        Connection::Postgres(c) => diesel::sql_query(VERSIONS).load(&mut **c),
+        Connection::Sqlite(c) => diesel::sql_query(VERSIONS).load(&mut **c),
+    }
+    .map_err(failed(READING))?;
+    Ok(versions.into_iter().map(|row| row.version).collect())
+}
+
+/// Version and name of each migration, in order.
+fn names<DB: Backend>(source: &EmbeddedMigrations) -> Result<Vec<(String, String)>> {
+    let migrations = MigrationSource::<DB>::migrations(source)
+        .map_err(|source| DbError::Migrate { step: "reading the migrations".to_owned(), source })?;
+    let mut names: Vec<(String, String)> = migrations
+        .iter()
+        .map(|migration| (migration.name().version().to_string(), migration.name().to_string()))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Runs `work` while no other program migrates.
@@ -61,22 +113,15 @@ fn alone<T>(db: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<T>
     result
 }
 
-type Unapplied<DB> = (Vec<String>, Vec<Box<dyn Migration<DB>>>);
-
-fn unapplied<DB: Backend, C: MigrationHarness<DB>>(
-    c: &mut C,
-    source: EmbeddedMigrations,
-) -> Result<Unapplied<DB>> {
+fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>> {
     let migrations = c
         .pending_migrations(source)
-        .map_err(|source| DbError::Migrate { step: "reading what is applied".to_owned(), source })?;
-    Ok((migrations.iter().map(|migration| migration.name().to_string()).collect(), migrations))
-}
-
-fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>> {
-    let (names, migrations) = unapplied(c, source)?;
-    for (name, migration) in names.iter().zip(&migrations) {
+        .map_err(|source| DbError::Migrate { step: READING.to_owned(), source })?;
+    let mut names = Vec::new();
+    for migration in &migrations {
+        let name = migration.name().to_string();
         c.run_migration(migration).map_err(|source| DbError::Migrate { step: name.clone(), source })?;
+        names.push(name);
     }
     Ok(names)
 }
@@ -89,12 +134,8 @@ fn revert<DB: Backend, C: MigrationHarness<DB>>(
         let step = step.to_owned();
         move |source| DbError::Migrate { step, source }
     };
-    let applied: Vec<String> = c
-        .applied_migrations()
-        .map_err(step("reading what is applied"))?
-        .iter()
-        .map(std::string::ToString::to_string)
-        .collect();
+    let applied: Vec<String> =
+        c.applied_migrations().map_err(step(READING))?.iter().map(std::string::ToString::to_string).collect();
     let mut migrations = MigrationSource::<DB>::migrations(source).map_err(step("reading the migrations"))?;
     migrations.retain(|migration| applied.contains(&migration.name().version().to_string()));
     migrations.sort_by_key(|migration| std::cmp::Reverse(migration.name().version().to_string()));

@@ -1,7 +1,9 @@
 //! Attacks that were seen to succeed, each against the program as it is.
 //!
 //! - `configuration`: a file that names other databases, stores and servers;
-//! - `mail`: replies that are not the server's.
+//! - `mail`: replies that are not the server's;
+//! - `roles`: rights in the database.
 
 mod configuration;
 mod mail;
+mod roles;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An upstream system: hands applications and changes to hosho over RabbitMQ, and may listen for the results.
 
-    enqueue.py applications.jsonl --url amqp://user:password@mq.example.com/ --listen 10
+    AMQP_URL=amqps://user:password@mq.example.com/ enqueue.py applications.jsonl --listen 10
 
 Each line of the file is one application (`application.v1`, see schema/) or one change of a guarantee, which has a `kind`
 (`amendment.v1` and so on). Sending a line twice is safe: its identifier makes it the same. Needs Python 3 and pika (Debian: python3-pika).
@@ -11,6 +11,7 @@ Exit code: 0 all accepted; 1 the broker did not accept some lines (they are name
 
 import argparse
 import json
+import os
 import ssl
 import sys
 import uuid
@@ -21,7 +22,8 @@ import pika
 def main():
     parser = argparse.ArgumentParser(description="Hand applications and changes (JSON Lines) to hosho.")
     parser.add_argument("file", help="JSON Lines, one application or change a line; - for standard input")
-    parser.add_argument("--url", default="amqp://guest:guest@localhost/", help="amqp:// or amqps:// URL of the broker")
+    parser.add_argument("--url", default=os.environ.get("AMQP_URL", "amqp://guest:guest@localhost/"),
+                        help="amqp:// or amqps:// URL of the broker; other users of the host see it, so give a password in AMQP_URL")
     parser.add_argument("--ca-file", help="PEM file of a private certificate authority, for amqps://")
     parser.add_argument("--prefix", default="hosho.", help="start of hosho's exchange names (default: %(default)s)")
     parser.add_argument("--listen", type=int, default=0, metavar="N", help="then print N results as JSON Lines")

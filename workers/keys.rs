@@ -26,8 +26,8 @@
 //!
 //! Nothing secret here has `Debug`, `Display` or serde; errors name the source and the line, never the value.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
@@ -59,8 +59,14 @@ pub enum KeyError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot create the key ring {path}", path = path.display())]
     Create { path: PathBuf, source: std::io::Error },
-    #[error("the key ring {path} is open to others (mode {mode:03o}); run: chmod 600 {path}", path = path.display())]
+    #[error(
+        "the key ring {path} is open to others (mode {mode:03o}); run: chmod 600 {path}, or mount it with mode \
+         0440 and a group of ours, or give it as keys.ring",
+        path = path.display()
+    )]
     Exposed { path: PathBuf, mode: u32 },
+    #[error("the key ring {path} belongs to another user (uid {uid}), who could replace it", path = path.display())]
+    Foreign { path: PathBuf, uid: u32 },
     #[error("{origin}, line {line}: {problem}")]
     Line { origin: String, line: usize, problem: &'static str },
     #[error("{origin} has no {missing}")]
@@ -150,6 +156,9 @@ impl KeyRing {
                 .split_once(char::is_whitespace)
                 .ok_or_else(|| problem("expected an id, a space and 64 hexadecimal digits"))?;
             let secret = decode(hex.trim()).ok_or_else(|| problem("the key is not 64 hexadecimal digits"))?;
+            if secret.iter().all(|byte| *byte == secret[0]) {
+                return Err(problem("the key is one byte repeated: draw it at random"));
+            }
             if id == "lookup" {
                 if lookup.replace(secret).is_some() {
                     return Err(problem("a second lookup key"));
@@ -172,14 +181,26 @@ impl KeyRing {
         Ok(Self { active, older: data_keys, lookup: lookup.ok_or_else(|| incomplete("lookup key"))? })
     }
 
-    /// Reads a key ring from a file that only its owner can read.
+    /// Reads a key ring from a file that nobody else can read or replace.
+    /// Mode 0440 is accepted with a group of our own, as Kubernetes mounts it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let read = |source| KeyError::Read { path: path.to_owned(), source };
-        let mode = std::fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let mut file = std::fs::File::open(path).map_err(read)?;
+        let opened = file.metadata().map_err(read)?;
+        let ours = [rustix::process::geteuid().as_raw(), 0];
+        let is_ours = |metadata: &std::fs::Metadata| ours.contains(&metadata.uid()) || ours[0] == 0;
+        // Whoever owns a link may lead it to a ring of their own.
+        let linked = std::fs::symlink_metadata(path).map_err(read)?;
+        if let Some(owner) = [&opened, &linked].into_iter().find(|metadata| !is_ours(metadata)) {
+            return Err(KeyError::Foreign { path: path.to_owned(), uid: owner.uid() });
+        }
+        let mode = opened.permissions().mode() & 0o777;
+        let is_mounted = mode == 0o440 && is_our_group(opened.gid());
+        if !opened.is_file() || (mode & 0o077 != 0 && !is_mounted) {
             return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(read)?);
+        let mut text = Zeroizing::new(String::with_capacity(opened.len().try_into().unwrap_or(0)));
+        file.read_to_string(&mut text).map_err(read)?;
         Self::parse(&text, &format!("key ring {}", path.display()))
     }
 
@@ -391,6 +412,11 @@ fn encode(bytes: &[u8], hex: &mut String) {
     }
 }
 
+fn is_our_group(gid: u32) -> bool {
+    let others = rustix::process::getgroups().unwrap_or_default();
+    others.into_iter().chain([rustix::process::getegid()]).any(|group| group.as_raw() == gid)
+}
+
 /// Writes a file whole or not at all; a file that appeared meanwhile is kept.
 fn create(path: &Path, nonce: u64, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -599,6 +625,24 @@ mod tests {
                 refused.contains(&format!("mode {mode:o}")) && refused.contains("chmod 600"),
                 "{refused}"
             );
+        }
+        // As Kubernetes mounts a secret: a link, and a file that our group can read.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        KeyRing::load(&link).ok().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, None, Some(54_321)).unwrap();
+            assert!(matches!(KeyRing::load(&link), Err(KeyError::Exposed { .. })));
+        }
+    }
+
+    #[test]
+    fn rejects_a_key_that_is_not_random() {
+        for byte in ["00", "ff", "5a"] {
+            let refused =
+                KeyRing::parse(&format!("k1 {}\nlookup {B}", byte.repeat(32)), "ring").err().unwrap();
+            assert!(refused.to_string().contains("draw it at random"), "{refused}");
         }
     }
 }

@@ -293,10 +293,14 @@ fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
 
 /// The lock on the folder ends with the process, however that ends.
 fn lock(folder: &Path) -> Result<File, WorkerError> {
-    use std::os::unix::fs::DirBuilderExt;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     let unusable = |source| WorkerError::Folder { folder: folder.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-    let file = File::create(folder.join("hosho.lock")).map_err(unusable)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    // A link there would create a file elsewhere.
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    let file = options.open(folder.join("hosho.lock")).map_err(unusable)?;
     file.try_lock().map_err(|_| WorkerError::Locked(folder.to_owned()))?;
     Ok(file)
 }

@@ -102,6 +102,11 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
+    // The memory holds keys: no core dump, and no other process of this user reads it.
+    let not_dumpable = rustix::process::DumpableBehavior::NotDumpable;
+    if let Err(error) = rustix::process::set_dumpable_behavior(not_dumpable) {
+        return print_error(&Error::unavailable(error).context("cannot switch core dumps off"), false);
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let json = wants_json(&arguments);
     let cli = match Cli::try_parse() {
@@ -326,10 +331,22 @@ fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal executes the character, or it changes the writing direction.
+/// Whether a terminal executes the character, or it is invisible or changes line or writing direction.
+/// Variation selectors, which belong to a kanji, are none of these.
 fn is_control(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || character.is_control()
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// A table that fits the terminal: no borders, a rule under the head.
@@ -414,6 +431,7 @@ mod tests {
     #[test]
     fn escapes_control_characters() {
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}髙\n"), "a<U+001B>[2Jb<U+202E>髙<U+000A>");
+        assert_eq!(printable("\u{61c}\u{2028}\u{200b}辻\u{e0100}"), "<U+061C><U+2028><U+200B>辻\u{e0100}");
         assert_eq!(printable_lines("a\u{9b}\nb"), "a<U+009B>\nb");
         let json = harmless_json(&serde_json::to_string_pretty(&["\u{1b}\u{7f}\u{9b}\u{202e}髙\n"]).unwrap());
         assert_eq!(json, "[\n  \"\\u001b\\u007f\\u009b\\u202e髙\\n\"\n]");

@@ -163,11 +163,8 @@ impl AuditArgs {
     fn name(&self) -> String {
         let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let name = self.actor.clone().filter(|name| !name.trim().is_empty());
-        name.or_else(|| ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(variable)).unwrap_or_else(|| {
-            use std::os::unix::fs::MetadataExt as _;
-            std::fs::metadata("/proc/self")
-                .map_or_else(|_| "unknown".to_owned(), |data| format!("uid {}", data.uid()))
-        })
+        name.or_else(|| ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(variable))
+            .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
     }
 }
 

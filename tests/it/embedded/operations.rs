@@ -144,6 +144,20 @@ fn audits_each_message_shown_in_an_editor() {
 }
 
 #[test]
+fn editor_gets_no_secret() {
+    let (env, ids) = failed_messages();
+    let editor = env.editor("env > seen");
+    let mut command = env.edit_command(&ids[0], &editor, WHY);
+    for name in ["HOSHO__MAIL__PASSWORD", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "TOKEN"] {
+        command.env(name, "hunter2");
+    }
+    command.env("HOSHO__MAIL__USER", "u").env("LC_TIME", "C");
+    answer(command);
+    let seen = std::fs::read_to_string(env.path("seen")).unwrap();
+    assert!(!seen.contains("hunter2") && seen.contains("PATH=") && seen.contains("LC_TIME=C"), "{seen}");
+}
+
+#[test]
 fn keeps_the_text_of_a_rejected_edit() {
     let (env, ids) = failed_messages();
     let mut texts = Transcript::new(&env);

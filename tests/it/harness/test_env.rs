@@ -143,7 +143,8 @@ impl TestEnv {
     /// Publishes a file with `examples/enqueue.py`: no code of the program.
     pub fn enqueue_from_python(&self, file: &Path) {
         let mut command = Command::new("/usr/bin/python3");
-        command.arg(example("enqueue.py")).arg(file).args(["--url", &self.broker, "--prefix", &self.prefix]);
+        command.arg(example("enqueue.py")).arg(file).args(["--prefix", &self.prefix]);
+        command.env("AMQP_URL", &self.broker);
         let output = run(command);
         assert!(output.status.success(), "enqueue.py: {}", String::from_utf8_lossy(&output.stderr));
     }

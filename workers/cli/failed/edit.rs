@@ -126,6 +126,31 @@ struct Draft {
     shown: Vec<u8>,
 }
 
+/// Whether a variable concerns terminal, language or home: no secret is among these.
+fn is_for_editor(name: &str) -> bool {
+    const NAMES: [&str; 18] = [
+        "COLORTERM",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "DISPLAY",
+        "EDITOR",
+        "HOME",
+        "LANG",
+        "LANGUAGE",
+        "LINES",
+        "LOGNAME",
+        "PATH",
+        "SHELL",
+        "TERM",
+        "TERMINFO",
+        "TMPDIR",
+        "USER",
+        "VISUAL",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+    ];
+    NAMES.contains(&name) || ["LC_", "XDG_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 impl Draft {
     fn of(payload: &[u8]) -> Result<Self, Error> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -147,6 +172,9 @@ impl Draft {
     fn edited(&self) -> Result<Vec<u8>, Error> {
         // The variable may hold arguments, as in "code --wait".
         let mut editor = std::process::Command::new("sh");
+        // Ours has secrets, which an editor may write to its history or pass to its plugins.
+        let passed = std::env::vars_os().filter(|(name, _)| is_for_editor(&name.to_string_lossy()));
+        editor.env_clear().envs(passed);
         let status =
             editor.args(["-c", &format!("{} \"$1\"", self.editor), "sh"]).arg(self.file.path()).status();
         match status {

@@ -181,7 +181,7 @@ impl KeyRing {
         Ok(Self { active, older: data_keys, lookup: lookup.ok_or_else(|| incomplete("lookup key"))? })
     }
 
-    /// Reads a key ring from a file that nobody else can read or replace.
+    /// Reads a key ring from a file that no other user can read or replace.
     /// Mode 0440 is accepted with a group of our own, as Kubernetes mounts it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let read = |source| KeyError::Read { path: path.to_owned(), source };
@@ -189,7 +189,7 @@ impl KeyRing {
         let opened = file.metadata().map_err(read)?;
         let ours = [rustix::process::geteuid().as_raw(), 0];
         let is_ours = |metadata: &std::fs::Metadata| ours.contains(&metadata.uid()) || ours[0] == 0;
-        // Whoever owns a link may lead it to a ring of their own.
+        // The owner of a link may lead it to another ring.
         let linked = std::fs::symlink_metadata(path).map_err(read)?;
         if let Some(owner) = [&opened, &linked].into_iter().find(|metadata| !is_ours(metadata)) {
             return Err(KeyError::Foreign { path: path.to_owned(), uid: owner.uid() });

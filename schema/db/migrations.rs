@@ -39,7 +39,8 @@ pub fn revert_all(db: &mut Connection) -> Result<Vec<String>> {
     })
 }
 
-/// The missing migrations. Creates nothing: a role without DDL rights and a standby can ask.
+/// The missing migrations.
+/// Creates nothing: it is for a role without DDL rights, and for a standby, too.
 pub fn pending(db: &mut Connection) -> Result<Vec<String>> {
     let applied = applied(db)?;
     let names = match db {

@@ -331,7 +331,8 @@ fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal executes the character, or it is invisible or changes line or writing direction.
+/// Whether a terminal executes the character, or it is invisible.
+/// Also if it changes line or writing direction.
 /// Variation selectors, which belong to a kanji, are none of these.
 fn is_control(character: char) -> bool {
     character.is_control()

@@ -1,4 +1,6 @@
-//! Configuration: `config/default.toml` (built in) < file < environment < command line.
+//! Configuration, from four sources.
+//!
+//! `config/default.toml` (built in) < file < environment < command line.
 //! A file with a secret has the rank of the setting that names it.
 //! It is checked as a whole before anything is opened.
 //!
@@ -128,7 +130,8 @@ impl Config {
         Ok(())
     }
 
-    /// Passwords, keys and personal data are sent in clear to another host only if a setting allows it.
+    /// Refuses unencrypted connections to other hosts without a permission.
+    /// Passwords, keys and personal data would be readable on the way.
     fn require_encryption(&self) -> Result<(), ConfigError> {
         let Self { broker, database, documents, mail, registry, .. } = self;
         let endpoint =
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_secrets_have_the_rank_of_their_setting() {
+    fn secret_files_have_the_rank_of_their_setting() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "postgres://localhost/from-file").unwrap();
@@ -414,7 +417,7 @@ mod tests {
         assert!(refused.contains("mail.security: another host"), "{refused}");
     }
 
-    /// What is behind the password may be a part of it.
+    /// The end of a password may look like a host.
     #[test]
     fn quotes_nothing_of_a_wrong_url() {
         for (section, url, problem) in [

@@ -1,8 +1,9 @@
 //! The connection before STARTTLS.
 //!
-//! lettre 0.11 keeps its read buffer when the connection is encrypted, so replies that somebody on the way
-//! has appended to that of STARTTLS would count as the server's. Here at most one byte is read at a time until
-//! TLS is established: the buffer is empty after each reply, and what was appended breaks the handshake.
+//! lettre 0.11 keeps its read buffer when the connection is encrypted, so replies that an attacker on the way
+//! has appended to that of STARTTLS would count as the server's. Here at most one byte is read at a time
+//! until TLS is established: the buffer is empty after each reply, and what was appended breaks the
+//! handshake.
 
 use std::{
     io,

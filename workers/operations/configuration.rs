@@ -36,7 +36,7 @@ pub fn check(config: &Config) -> Result<Counts, Error> {
     })
 }
 
-/// The settings of an existing folder, for commands that read or change its database.
+/// The settings of an existing folder.
 pub fn stored(out: &Path) -> Result<Overrides, Error> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {

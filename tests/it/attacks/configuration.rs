@@ -8,7 +8,7 @@ use std::{
 
 use crate::harness::{process::run, test_env::example};
 
-/// Whether somebody has connected since.
+/// Whether a process has connected since.
 fn was_reached(listener: &TcpListener) -> bool {
     listener.set_nonblocking(true).unwrap();
     listener.accept().is_ok()

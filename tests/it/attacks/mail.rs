@@ -1,4 +1,4 @@
-//! Replies of somebody between us and the mail server.
+//! Replies of an attacker between the program and the mail server.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -13,7 +13,8 @@ use crate::{
     mail::message,
 };
 
-/// The attacker appends replies to that of STARTTLS: they must not count for the mail.
+/// The attacker appends replies to that of STARTTLS.
+/// They must not count for the mail.
 #[tokio::test]
 async fn replies_before_the_handshake_accept_no_mail() {
     let (folder, port) = (tempfile::tempdir().unwrap(), free_port());

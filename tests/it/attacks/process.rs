@@ -15,7 +15,7 @@ use crate::harness::{
 fn memory_is_not_dumped() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hosho"));
-    // Nobody answers there, so it waits.
+    // The listener never answers, so it waits.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("postgres://u:p@{}/d", listener.local_addr().unwrap());
     command.args(["migrate", "--check"]).env("HOSHO__DATABASE__URL", url);

@@ -126,7 +126,8 @@ struct Draft {
     shown: Vec<u8>,
 }
 
-/// Whether a variable concerns terminal, language or home: no secret is among these.
+/// Whether a variable concerns terminal, language or home.
+/// No secret is among these.
 fn is_for_editor(name: &str) -> bool {
     const NAMES: [&str; 18] = [
         "COLORTERM",

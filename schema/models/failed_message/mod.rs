@@ -1,4 +1,4 @@
-//! Dead letters and their states.
+//! Failed messages and their states.
 //!
 //! ```text
 //! ──record──▶ failed ──select──▶ replaying ──resolve──▶ resolved

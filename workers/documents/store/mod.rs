@@ -274,10 +274,8 @@ impl DocumentStore {
 
     /// Fails unless each store is the one that the database names. Creates nothing.
     pub async fn check_identity(&self, known: &BTreeMap<String, String>) -> Result<(), StoreError> {
-        for (backend, url) in
-            [(Some(&self.backend), Some(&self.url)), (self.previous.as_ref(), self.previous_url.as_ref())]
-        {
-            let (Some(backend), Some(url)) = (backend, url) else { continue };
+        let previous = self.previous.as_ref().zip(self.previous_url.as_ref());
+        for (backend, url) in [(&self.backend, &self.url)].into_iter().chain(previous) {
             if let Some(known) = known.get(backend.kind()) {
                 backend.set_identity(known.as_bytes());
             }
